@@ -1,0 +1,70 @@
+"""The lite prior: a rectified flow from the noisy posterior mean to sharp photos (PMRF, arXiv 2410.00418).
+
+The path is `z_t = (1 - t) (m + sigma_s eps) + t x`. The net answers with the end point, `denoised = model(z, t)`, the
+contract of every prior here; the velocity is `(denoised - z) / (1 - t)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssr_cli.models.amf import Fused
+from ssr_cli.models.blocks import UNet, conv3, zeroed
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """Numbers of the net.
+
+    Attributes:
+        widths: channels per level.
+        encoder: blocks per level going down.
+        decoder: blocks per level coming up.
+        conditions: AMF's pyramid.
+        features: channels of the restorer's features.
+        noise: sigma_s, encoded units.
+        scale: s.
+    """
+
+    widths: tuple[int, ...] = (48, 80, 128)
+    encoder: tuple[int, ...] = (1, 2, 2)
+    decoder: tuple[int, ...] = (2, 1)
+    conditions: tuple[int, ...] = (32, 48, 64)
+    features: int = 48
+    noise: float = 0.1
+    scale: int = 4
+
+
+class Flow(nn.Module):
+    """Predicts the sharp photo from a point of the path, on the LR grid."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        blocks = 3 * config.scale**2
+        self.net = UNet(2 * blocks + config.features + 1, config.widths, config.encoder, config.decoder, config.conditions)
+        self.head = zeroed(conv3(config.widths[0], blocks))
+
+    def forward(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor, fused: Fused) -> Tensor:
+        """End point of the path.
+
+        Args:
+            z: (B, 3, H, W) point of the path, encoded.
+            t: (B,) times in [0, 1).
+            mean: (B, 3, H, W) posterior mean.
+            features: (B, C, h, w) the restorer's features.
+            fused: AMF's condition.
+
+        Returns:
+            (B, 3, H, W), float32, encoded, not clipped.
+        """
+        s = self.config.scale
+        offset = F.pixel_unshuffle((z - mean) / self.config.noise, s)
+        time = t.view(-1, 1, 1, 1).expand(-1, 1, *offset.shape[-2:]).to(offset.dtype)
+        inputs = [offset, F.pixel_unshuffle(mean - 0.5, s), features.to(offset.dtype), time]
+        out = self.head(self.net(torch.cat(inputs, 1), fused.pyramid))
+        return mean + F.pixel_shuffle(out.float(), s)

@@ -1,0 +1,205 @@
+"""Score enlargements against the truth: bicubic, ours at the default steps, our mean, and other programs' results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssr_cli.errors import InputError
+from ssr_cli.evaluation.lpips import Lpips
+from ssr_cli.evaluation.metrics import psnr_y, ssim_y
+from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
+from ssr_cli.evaluation.rows import Row, print_means, row_writer
+from ssr_cli.frames import Photo, Upscaled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ssr_cli.console import Console
+    from ssr_cli.pipeline import Models
+    from ssr_cli.settings import UpscaleOptions
+
+#: What gives the result for a pair, and the seconds it took (None where that is not ours to say).
+Method = Callable[[Pair, Tensor], tuple[Tensor, float | None]]
+
+BICUBIC, OURS, MEAN = "bicubic", "ssr", "ssr, 0 steps"
+
+
+def as_written(rgb: Tensor) -> Tensor:
+    """A photo after a round through an 8-bit file: (3, H, W), clipped to 0..1, multiples of 1/255."""
+    return (rgb.clamp(0, 1) * 255).round() / 255
+
+
+def bicubic(rgb: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pillow's bicubic (a = -0.5) on 8-bit pixels: the row every table needs.
+
+    Args:
+        rgb: (3, h, w), encoded, 0..1.
+        size: (H, W).
+
+    Returns:
+        (3, H, W), encoded, multiples of 1/255.
+    """
+    pixels = (rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    enlarged = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(enlarged)).permute(2, 0, 1).float() / 255
+
+
+def output_size(rgb: Tensor, scale: float) -> tuple[int, int]:
+    """(H, W) of a photo (3, h, w) enlarged by `scale`."""
+    return round(rgb.shape[-2] * scale), round(rgb.shape[-1] * scale)
+
+
+class Judge:
+    """Turns a result and its truth into figures.
+
+    Args:
+        lpips_weights: LPIPS file, or None to leave that figure out.
+        device: where LPIPS runs.
+    """
+
+    def __init__(self, lpips_weights: Path | None, device: torch.device) -> None:
+        self.device = device
+        self.lpips = Lpips(lpips_weights).to(device) if lpips_weights else None
+
+    def figures(self, result: Tensor, truth: Tensor) -> Row:
+        """PSNR-Y (dB), SSIM-Y and LPIPS of a result (3, H, W), as an 8-bit file would hold it, against its truth."""
+        written = as_written(result)
+        return {
+            "psnr_y": psnr_y(written, truth),
+            "ssim_y": ssim_y(written, truth),
+            "lpips": self._lpips(written, truth),
+        }
+
+    @torch.inference_mode()
+    def _lpips(self, result: Tensor, truth: Tensor) -> float | None:
+        if self.lpips is None:
+            return None
+        return float(self.lpips(result[None].to(self.device), truth[None].to(self.device)))
+
+
+def timed_upscale(rgb: Tensor, models: Models, options: UpscaleOptions) -> tuple[Upscaled, float]:
+    """One enlargement through the pipeline and its wall-clock seconds (models loaded, files read)."""
+    from ssr_cli.pipeline import upscale
+
+    start = time.perf_counter()
+    result = upscale(Photo(rgb), models, options)
+    return result, time.perf_counter() - start
+
+
+def our_options(options: UpscaleOptions) -> dict[str, UpscaleOptions]:
+    """Our rows: as asked for, and the posterior mean unless that is what was asked for."""
+    mean = replace(options, steps=0)
+    return {MEAN: mean} if options.steps == 0 else {OURS: options, MEAN: mean}
+
+
+def _bicubic_method(scale: float) -> Method:
+    def run(pair: Pair, lr: Tensor) -> tuple[Tensor, float]:
+        start = time.perf_counter()
+        result = bicubic(lr, output_size(lr, scale))
+        return result, time.perf_counter() - start
+
+    return run
+
+
+def _our_method(models: Models, options: UpscaleOptions) -> Method:
+    def run(pair: Pair, lr: Tensor) -> tuple[Tensor, float]:
+        result, seconds = timed_upscale(lr, models, options)
+        return result.photo.rgb, seconds
+
+    return run
+
+
+def _foreign_method(folder: Path) -> Method:
+    return lambda pair, lr: (read_rgb(result_for(pair, folder)), None)
+
+
+def _methods(models: Models | None, options: UpscaleOptions, outputs: Mapping[str, Path]) -> dict[str, Method]:
+    ours = our_options(options) if models is not None else {}
+    methods: dict[str, Method] = {BICUBIC: _bicubic_method(options.scale)}
+    if models is not None:
+        methods |= {name: _our_method(models, given) for name, given in ours.items()}
+    if taken := sorted(set(outputs) & {BICUBIC, OURS, MEAN}):
+        raise InputError(f"The name {taken[0]} belongs to a row of this table.", "Give the outputs another name.")
+    return methods | {name: _foreign_method(folder) for name, folder in outputs.items()}
+
+
+def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: float) -> Iterator[Row]:
+    """One row per method.
+
+    Raises:
+        InputError: when a photo is unreadable, too small to compare, or of the wrong size.
+    """
+    lr, truth = read_rgb(pair.lr), read_rgb(pair.hr)
+    if tuple(truth.shape[-2:]) != output_size(lr, scale):
+        size = f"{truth.shape[-1]}x{truth.shape[-2]}"
+        raise InputError(f"{pair.hr} is {size}, not {scale:g} times {pair.lr}.", "Set --scale to that of the pairs.")
+    for name, method in methods.items():
+        result, seconds = method(pair, lr)
+        if result.shape != truth.shape:
+            size = f"{result.shape[-1]}x{result.shape[-2]}"
+            raise InputError(f"The result of {name} for {pair.name} is {size}.", "It must be as large as the HR photo.")
+        yield {
+            "set": pair.folder,
+            "image": pair.name,
+            "method": name,
+            **judge.figures(result, truth),
+            "seconds": seconds,
+        }
+
+
+def score_pairs(
+    folders: Sequence[Path],
+    models: Models | None,
+    options: UpscaleOptions,
+    lpips_weights: Path | None,
+    limit: int | None,
+    console: Console,
+    outputs: Mapping[str, Path] | None = None,
+    jsonl: Path | None = None,
+) -> list[Row]:
+    """Score real pairs and print a table of means per folder.
+
+    Args:
+        folders: each with photos of the same names in `LR` and `HR`.
+        models: ours, or None to score only bicubic and foreign outputs.
+        options: for our rows; a second one has the same with `steps=0`.
+        lpips_weights: LPIPS file, or None to leave that column out.
+        limit: pairs of each folder, or None for all.
+        console: for progress and tables.
+        outputs: other programs' results, folder by name of the row.
+        jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
+
+    Returns:
+        A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `seconds`.
+
+    Raises:
+        InputError: when pairs or outputs are missing or do not fit.
+        OutputError: when `jsonl` cannot be written.
+    """
+    from ssr_cli.device import resolve_device
+
+    pairs = first_of_each(folders, limit)
+    methods = _methods(models, options, outputs or {})
+    for pair in pairs:  # a missing result is known at once, not after an hour
+        for folder in (outputs or {}).values():
+            result_for(pair, folder)
+    judge = Judge(lpips_weights, resolve_device(options.device))
+    if models is not None and pairs:
+        timed_upscale(read_rgb(pairs[0].lr), models, options)  # the first run pays for warming up; no row does
+    rows: list[Row] = []
+    with row_writer(jsonl) as write, console.progress("Scoring", len(pairs)) as advance:
+        for pair in pairs:
+            for row in score_pair(pair, methods, judge, options.scale):
+                rows.append(row)
+                write(row)
+            advance()
+    print_means(rows, console)
+    return rows

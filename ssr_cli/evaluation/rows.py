@@ -1,0 +1,88 @@
+"""Rows of figures: one per photo and method; written as JSON lines, averaged, printed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ssr_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ssr_cli.console import Console
+
+#: One photo under one method: `set`, `image`, `method`, then figures (None where not measured).
+Row = dict[str, Any]
+
+#: Figures of the printed table with their heading and digits.
+_COLUMNS = {"psnr_y": ("PSNR-Y dB", 2), "ssim_y": ("SSIM-Y", 4), "lpips": ("LPIPS", 4), "seconds": ("seconds", 3)}
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for infinities (PSNR of equal photos) and NaN, which strict JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def row_writer(path: Path | None) -> Iterator[Callable[[Row], None]]:
+    """Give a function that appends a row to a JSON-lines file, flushed at once; it does nothing when `path` is None.
+
+    Raises:
+        OutputError: when the file cannot be created; one of that name is overwritten.
+    """
+    if path is None:
+        yield lambda row: None
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as exc:
+        raise OutputError(f"{path} cannot be written.", "Choose another file for the rows.") from exc
+    with file:
+
+        def write(row: Row) -> None:
+            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+            file.flush()
+
+        yield write
+
+
+def means(rows: Sequence[Row], figures: Sequence[str] = tuple(_COLUMNS)) -> list[Row]:
+    """Mean of every figure per set and method, in order of appearance.
+
+    Returns:
+        Rows with `set`, `method`, `count` and the figures; a figure is None where no row has it.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["set"], row["method"]), []).append(row)
+    table = []
+    for (name, method), group in groups.items():
+        mean: Row = {"set": name, "method": method, "count": len(group)}
+        for figure in figures:
+            known = [row[figure] for row in group if row.get(figure) is not None]
+            mean[figure] = sum(known) / len(known) if known else None
+        table.append(mean)
+    return table
+
+
+def cell(value: float | None, digits: int) -> str:
+    """A figure for a table; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def print_means(rows: Sequence[Row], console: Console) -> None:
+    """Print a table per set: method, PSNR-Y, SSIM-Y, LPIPS, seconds."""
+    table = means(rows)
+    for name in dict.fromkeys(row["set"] for row in table):
+        group = [row for row in table if row["set"] == name]
+        cells = [[row["method"], *(cell(row[f], digits) for f, (_, digits) in _COLUMNS.items())] for row in group]
+        heading = ["method", *(title for title, _ in _COLUMNS.values())]
+        console.table(f"{name}: mean of {group[0]['count']}", heading, cells)

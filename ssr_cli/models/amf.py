@@ -1,0 +1,102 @@
+"""AMF, adaptive multi-modal fusion: photo, depth and kernel attend to each other and are weighed at every place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssr_cli.models.blocks import ResBlock, conv3, local_gradient
+from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.svkr import RoundState
+
+
+@dataclass(frozen=True)
+class AmfConfig:
+    """Numbers of the fusion.
+
+    Attributes:
+        width: channels of a modality's token.
+        heads: of the cross-modal attention.
+        pyramid: channels of the condition per level.
+        code: P, must be the dictionary's.
+    """
+
+    width: int = 32
+    heads: int = 4
+    pyramid: tuple[int, ...] = (32, 48, 64)
+    code: int = 24
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What the fusion gives.
+
+    Attributes:
+        pyramid: one (B, C_i, h / 2^i, w / 2^i) per level.
+        gates: (B, 3, h, w) weights of photo, depth, kernel, sum 1.
+    """
+
+    pyramid: list[Tensor]
+    gates: Tensor
+
+
+class Amf(nn.Module):
+    """Three tokens per LR pixel (each already sees its neighbourhood), attention among them, a gate per place."""
+
+    def __init__(self, config: AmfConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.photo = nn.Sequential(conv3(3, width), ResBlock(width))
+        self.depth = nn.Sequential(conv3(4, width), ResBlock(width))
+        self.kernel = nn.Sequential(conv3(config.code + 3, width), ResBlock(width))
+        self.qkv = nn.Conv2d(3 * width, 9 * width, 1, groups=3)
+        self.merge = nn.Conv2d(3 * width, 3 * width, 1, groups=3)
+        self.gate = conv3(3 * width, 3)
+        self.levels = nn.ModuleList()
+        previous = width
+        for i, channels in enumerate(config.pyramid):
+            self.levels.append(conv3(previous, channels) if i == 0 else nn.Conv2d(previous, channels, 2, stride=2))
+            previous = channels
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        """Scaled dot-product attention among the three modalities of each place, (B, 3 C, h, w) to the same."""
+        b, _, h, w = tokens.shape
+        heads, size = self.config.heads, self.config.width // self.config.heads
+        q, k, v = self.qkv(tokens).reshape(b, 3, 3, heads, size, h, w).unbind(2)  # each (B, 3, heads, size, h, w)
+        scores = (q[:, :, None] * k[:, None]).sum(4) / size**0.5  # (B, 3 asking, 3 asked, heads, h, w)
+        shares = torch.softmax(scores.float(), 2).to(v.dtype)
+        mixed = (shares[:, :, :, :, None] * v[:, None]).sum(2)  # (B, 3, heads, size, h, w)
+        return tokens + self.merge(mixed.reshape(b, -1, h, w))
+
+    def forward(self, y: Tensor, state: RoundState, prior: PhotoPrior, drop: Tensor | None = None) -> Fused:
+        """Fuse.
+
+        Args:
+            y: (B, 3, h, w), encoded, 0..1; h and w multiples of 2^(levels - 1).
+            state: SVKR's last round.
+            prior: its statements about the whole photos.
+            drop: (B, 2) factors 0 or 1 for depth and kernel (modality dropout and ablations), or None.
+
+        Returns:
+            The condition's pyramid and the gates.
+        """
+        disparity = state.disparity
+        lens = prior.radius_of(disparity) / 4
+        depth = self.depth(torch.cat([disparity - 0.5, local_gradient(disparity), lens], 1))
+        facts = [state.code, state.radius_px / 4, state.confidence_px.log(), state.noise.log() / 4]
+        kernel = self.kernel(torch.cat(facts, 1))
+        if drop is not None:
+            depth, kernel = depth * drop[:, :1, None, None], kernel * drop[:, 1:, None, None]
+        tokens = self._attend(torch.cat([self.photo(y - 0.5), depth, kernel], 1))
+        gates = torch.softmax(self.gate(tokens).float(), 1)
+        weighted = tokens.unflatten(1, (3, -1)) * gates[:, :, None].to(tokens.dtype)
+        h = weighted.sum(1)
+        pyramid: list[Tensor] = []
+        for level in self.levels:
+            h = F.silu(level(h))
+            pyramid.append(h)
+        return Fused(pyramid, gates)

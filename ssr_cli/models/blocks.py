@@ -1,0 +1,113 @@
+"""Plain residual blocks and a U-Net on the LR grid. Nothing here looks further than its receptive field.
+
+No normalisation over space or batch and no global attention: a tile gives what the whole photo gives (blueprint 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def conv3(inputs: int, outputs: int) -> nn.Conv2d:
+    """3 x 3 convolution that keeps the size."""
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def zeroed(conv: nn.Conv2d) -> nn.Conv2d:
+    """Start a residual branch at nothing."""
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+class ResBlock(nn.Module):
+    """`x + conv(act(modulate(conv(x))))`; the modulation (scale and shift per place) comes from a condition."""
+
+    def __init__(self, width: int, condition: int = 0) -> None:
+        super().__init__()
+        self.conv1 = conv3(width, width)
+        self.conv2 = zeroed(conv3(width, width))
+        self.modulate = zeroed(nn.Conv2d(condition, 2 * width, 1)) if condition else None
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map (B, width, h, w) to the same; condition (B, C, h, w) or (B, C, 1, 1)."""
+        h = self.conv1(x)
+        if self.modulate is not None and condition is not None:
+            gain, shift = self.modulate(condition).chunk(2, 1)
+            h = h * (1 + gain) + shift
+        return x + self.conv2(F.silu(h))
+
+
+class UNet(nn.Module):
+    """Encoder and decoder of residual blocks with additive skips.
+
+    Args:
+        inputs: channels in.
+        widths: channels at every level, finest first.
+        encoder: residual blocks per level going down (the last level's are the bottleneck).
+        decoder: residual blocks per level coming up, finest first, one entry fewer.
+        conditions: channels of the condition at every level, or empty.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        widths: Sequence[int],
+        encoder: Sequence[int],
+        decoder: Sequence[int],
+        conditions: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        levels = len(widths)
+        given = list(conditions) if conditions else [0] * levels
+
+        def stack(level: int, count: int) -> nn.ModuleList:
+            return nn.ModuleList(ResBlock(widths[level], given[level]) for _ in range(count))
+
+        self.stem = conv3(inputs, widths[0])
+        self.down_blocks = nn.ModuleList(stack(i, encoder[i]) for i in range(levels))
+        self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(levels - 1))
+        self.ups = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(levels - 1))
+        self.up_blocks = nn.ModuleList(stack(i, decoder[i]) for i in range(levels - 1))
+
+    def forward(self, x: Tensor, conditions: Sequence[Tensor] | None = None) -> Tensor:
+        """Features at the finest level.
+
+        Args:
+            x: (B, inputs, h, w), h and w multiples of 2^(levels - 1).
+            conditions: one (B, C, h / 2^i, w / 2^i) per level, or None.
+
+        Returns:
+            (B, widths[0], h, w).
+        """
+        h = self.stem(x)
+        skips: list[Tensor] = []
+        last = len(self.downs)
+        for level in range(last + 1):
+            for block in self.down_blocks[level]:  # type: ignore[union-attr]
+                h = block(h, None if conditions is None else conditions[level])
+            if level < last:
+                skips.append(h)
+                h = self.downs[level](h)
+        for level in reversed(range(last)):
+            h = F.interpolate(self.ups[level](h), scale_factor=2.0, mode="nearest") + skips[level]
+            for block in self.up_blocks[level]:  # type: ignore[union-attr]
+                h = block(h, None if conditions is None else conditions[level])
+        return h
+
+
+def upscale_bicubic(y: Tensor, scale: int) -> Tensor:
+    """Bicubic upscaling (B, C, h, w) -> (B, C, h s, w s) with half-pixel centres, in float32, not clipped."""
+    return F.interpolate(y.float(), scale_factor=float(scale), mode="bicubic", align_corners=False)
+
+
+def local_gradient(plane: Tensor) -> Tensor:
+    """Absolute forward differences (B, 2, h, w) of (B, 1, h, w), zero at the far border."""
+    dy = F.pad(plane[:, :, 1:] - plane[:, :, :-1], (0, 0, 0, 1))
+    dx = F.pad(plane[:, :, :, 1:] - plane[:, :, :, :-1], (0, 1))
+    return torch.cat([dy, dx], 1).abs()

@@ -1,0 +1,54 @@
+"""The restorer: posterior mean `m = E[x | y]` from the photo under AMF's condition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssr_cli.models.amf import Fused
+from ssr_cli.models.blocks import UNet, conv3, upscale_bicubic, zeroed
+
+
+@dataclass(frozen=True)
+class RestorerConfig:
+    """Numbers of the net.
+
+    Attributes:
+        widths: channels per level.
+        encoder: blocks per level going down.
+        decoder: blocks per level coming up.
+        conditions: AMF's pyramid.
+        scale: s.
+    """
+
+    widths: tuple[int, ...] = (48, 96, 160)
+    encoder: tuple[int, ...] = (2, 2, 3)
+    decoder: tuple[int, ...] = (2, 2)
+    conditions: tuple[int, ...] = (32, 48, 64)
+    scale: int = 4
+
+
+class Restorer(nn.Module):
+    """U-Net on the LR grid, pixel-shuffled, added to the bicubic photo."""
+
+    def __init__(self, config: RestorerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = UNet(3, config.widths, config.encoder, config.decoder, config.conditions)
+        self.head = zeroed(conv3(config.widths[0], 3 * config.scale**2))
+
+    def forward(self, y: Tensor, fused: Fused) -> tuple[Tensor, Tensor]:
+        """Restore.
+
+        Args:
+            y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
+            fused: AMF's condition.
+
+        Returns:
+            the mean (B, 3, h s, w s), float32, encoded, not clipped; features (B, widths[0], h, w).
+        """
+        features = self.net(y - 0.5, fused.pyramid)
+        detail = F.pixel_shuffle(self.head(features).float(), self.config.scale)
+        return upscale_bicubic(y, self.config.scale) + detail, features

@@ -1,0 +1,210 @@
+"""SVKR, spatially variant kernel refinement: kernel field and depth improve each other, tied by the thin lens.
+
+Round t reads the photo's features, the depth of round t - 1 and what the last round said of the whole photo (thin-lens
+fit, consensus kernel); it gives a kernel at every LR pixel, from it a better depth, and how far to trust both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssr_cli.models.blocks import ResBlock, UNet, conv3, local_gradient, zeroed
+from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
+
+
+@dataclass(frozen=True)
+class SvkrConfig:
+    """Numbers of the net.
+
+    Attributes:
+        widths: channels per level of the encoder.
+        encoder: blocks per level going down.
+        decoder: blocks per level coming up.
+        hidden: channels of a round.
+        rounds: T.
+        atoms: L, must be the dictionary's.
+        code: P, must be the dictionary's.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 96)
+    encoder: tuple[int, ...] = (1, 2, 2)
+    decoder: tuple[int, ...] = (1, 1)
+    hidden: int = 48
+    rounds: int = 2
+    atoms: int = 63
+    code: int = 24
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """What one round says, on the LR grid.
+
+    Attributes:
+        weights: (B, L, h, w) softmax weights.
+        code: (B, P, h, w) kernel code.
+        covariance: (B, 3, h, w) optical second moments, HR px^2.
+        radius_px: (B, 1, h, w) blur radius, HR px.
+        confidence_px: (B, 1, h, w) expected absolute error of the radius, HR px.
+        noise: (B, 1, h, w) standard deviation of what the kernels leave unexplained, encoded units.
+        disparity: (B, 1, h, w) refined depth, 0..1.
+    """
+
+    weights: Tensor
+    code: Tensor
+    covariance: Tensor
+    radius_px: Tensor
+    confidence_px: Tensor
+    noise: Tensor
+    disparity: Tensor
+
+
+#: First and second differences along four directions, (8, 1, 3, 3).
+_DIFFERENCES = torch.tensor(
+    [
+        [[0, 0, 0], [0, -1, 1], [0, 0, 0]],
+        [[0, 0, 0], [0, -1, 0], [0, 1, 0]],
+        [[0, 0, 0], [0, -1, 0], [0, 0, 1]],
+        [[0, 0, 1], [0, -1, 0], [0, 0, 0]],
+        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
+        [[0, 1, 0], [0, -2, 0], [0, 1, 0]],
+        [[1, 0, 0], [0, -2, 0], [0, 0, 1]],
+        [[0, 0, 1], [0, -2, 0], [1, 0, 0]],
+    ],
+    dtype=torch.float32,
+)[:, None]
+#: Channels of `blur_cues`.
+CUES = 11
+
+
+def blur_cues(y: Tensor) -> Tensor:
+    """What blur changes and contrast does not: amplified detail and logarithms of directional difference energies.
+
+    Blur lowers second differences more than first ones; in logarithms that is a difference a convolution can take.
+
+    Args:
+        y: (B, 3, h, w), encoded.
+
+    Returns:
+        (B, 11, h, w): detail of the three channels, then eight log energies over 5 x 5 places.
+    """
+    y = y.float()
+    detail = 8 * (y - F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 3, 1))
+    grey = F.pad(y.mean(1, keepdim=True), (3, 3, 3, 3), mode="replicate")
+    energy = F.avg_pool2d(F.conv2d(grey, _DIFFERENCES.to(y)).abs(), 5, 1)
+    return torch.cat([detail, (energy + 1e-3).log() * 0.5 + 2], 1)
+
+
+class Refinement(nn.Module):
+    """One round: kernels from features and depth, then depth from features and kernels."""
+
+    def __init__(self, config: SvkrConfig) -> None:
+        super().__init__()
+        evidence = config.widths[0] + 3 + 4 + 2 * config.code
+        self.enter = conv3(evidence, config.hidden)
+        self.block1 = ResBlock(config.hidden)
+        self.block2 = ResBlock(config.hidden)
+        self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2, 1)
+        self.depth_enter = conv3(config.hidden + config.code + 5, 32)
+        self.depth_block = ResBlock(32)
+        self.depth_head = zeroed(conv3(32, 1))
+
+    def forward(
+        self, features: Tensor, depth: Tensor, code: Tensor, prior: PhotoPrior | None, dictionary: KernelDictionary
+    ) -> RoundState:
+        """Run the round.
+
+        Args:
+            features: (B, C, h, w) of the photo.
+            depth: (B, 1, h, w) disparity so far.
+            code: (B, P, h, w) kernel codes so far (zeros before the first round).
+            prior: what the last round said of the whole photos, or None before the first.
+            dictionary: the atoms.
+
+        Returns:
+            The state after the round.
+        """
+        told = _spread_prior(prior, depth, code)
+        h = F.silu(self.enter(torch.cat([features, depth, local_gradient(depth), code, told], 1)))
+        h = self.block2(self.block1(h))
+        out = self.kernel_head(h).float()
+        weights = torch.softmax(out[:, :-2], 1)
+        new_code = torch.einsum("blhw,lp->bphw", weights, dictionary.codes.to(weights))
+        covariance = mix_covariance(weights, dictionary)
+        radius = (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
+        confidence = F.softplus(out[:, -2:-1]) + 0.02
+        noise = 0.002 + 0.05 * F.softplus(out[:, -1:] - 2)
+        lens = told[:, :1] if prior is None else prior.radius_of(depth) / 4
+        seen = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
+        delta = self.depth_head(self.depth_block(F.silu(self.depth_enter(torch.cat(seen, 1)))))
+        # Outside 0..1 there is no depth, but the gradient must not die there.
+        refined = depth + delta.float()
+        refined = refined + (refined.clamp(0, 1) - refined).detach()
+        return RoundState(weights, new_code, covariance, radius, confidence, noise, refined)
+
+
+def _spread_prior(prior: PhotoPrior | None, depth: Tensor, code: Tensor) -> Tensor:
+    """The photo-wide statements as planes (B, 4 + P, h, w): lens radius, its residual, mean radius, a flag, mean code."""
+    b, _, h, w = depth.shape
+    if prior is None:
+        return torch.zeros(b, 4 + code.shape[1], h, w, device=depth.device, dtype=code.dtype)
+    planes = torch.stack([prior.residual_px, prior.radius_px / 4, torch.ones_like(prior.alpha)], 1)
+    wide = torch.cat([planes, prior.code], 1)[:, :, None, None].expand(-1, -1, h, w)
+    return torch.cat([prior.radius_of(depth) / 4, wide], 1)
+
+
+class Svkr(nn.Module):
+    """Encoder and T rounds."""
+
+    def __init__(self, config: SvkrConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = UNet(4 + CUES, config.widths, config.encoder, config.decoder)
+        self.rounds = nn.ModuleList(Refinement(config) for _ in range(config.rounds))
+
+    def forward(
+        self, y: Tensor, depth: Tensor, dictionary: KernelDictionary, priors: Sequence[PhotoPrior] | None = None
+    ) -> list[RoundState]:
+        """Run the rounds.
+
+        Args:
+            y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
+            depth: (B, 1, h, w), any estimator's disparity, 0..1.
+            dictionary: the atoms.
+            priors: what rounds 1, 2, ... said of the whole photos, known from an earlier pass: one more round than
+                given is run. None: the arrays are whole photos, all rounds are run and the priors fitted between.
+
+        Returns:
+            One state per round that was run.
+        """
+        features = self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y)], 1))
+        code = torch.zeros(y.shape[0], self.config.code, *y.shape[-2:], device=y.device)
+        states: list[RoundState] = []
+        prior: PhotoPrior | None = None
+        count = self.config.rounds if priors is None else len(priors) + 1
+        for t in range(min(count, self.config.rounds)):
+            if t:
+                prior = photo_prior(states[-1]) if priors is None else priors[t - 1]
+            state = self.rounds[t](features, depth, code, prior, dictionary)
+            states.append(state)
+            depth, code = state.disparity, state.code
+        return states
+
+
+def photo_prior(state: RoundState, step: int = 2) -> PhotoPrior:
+    """Fit the photo-wide statements to a round's state, from every `step`-th LR pixel."""
+
+    def samples(plane: Tensor) -> Tensor:
+        return plane[..., ::step, ::step].flatten(2)
+
+    return fit_prior(
+        samples(state.disparity)[:, 0],
+        samples(state.radius_px)[:, 0],
+        samples(state.confidence_px)[:, 0],
+        samples(state.code),
+    )

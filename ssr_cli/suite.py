@@ -1,0 +1,64 @@
+"""The builder: every number of the lite suite, and the four trained models under one roof."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from torch import nn
+
+from ssr_cli.diffusion.flow import Flow, FlowConfig
+from ssr_cli.models.amf import Amf, AmfConfig
+from ssr_cli.models.depth import DepthConfig, DepthNet
+from ssr_cli.models.restorer import Restorer, RestorerConfig
+from ssr_cli.models.svkr import Svkr, SvkrConfig
+
+
+@dataclass(frozen=True)
+class SuiteConfig:
+    """Configurations of all parts; the defaults are the bundled checkpoint's."""
+
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    svkr: SvkrConfig = field(default_factory=SvkrConfig)
+    amf: AmfConfig = field(default_factory=AmfConfig)
+    restorer: RestorerConfig = field(default_factory=RestorerConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint's metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> SuiteConfig:
+        """Read back what `to_dict` wrote (lists become tuples again).
+
+        Raises:
+            KeyError: for a part or a number this version does not know.
+        """
+        parts: dict[str, Any] = {}
+        for part in fields(cls):
+            known = {f.name for f in fields(part.default_factory())}  # type: ignore[misc, arg-type]
+            values = data[part.name]
+            if unknown := set(values) - known:
+                raise KeyError(f"{part.name}.{sorted(unknown)[0]}")
+            kind = type(part.default_factory())  # type: ignore[misc]
+            parts[part.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**parts)
+
+
+class Suite(nn.Module):
+    """The lite models, built from one configuration."""
+
+    def __init__(self, config: SuiteConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.depth = DepthNet(config.depth)
+        self.svkr = Svkr(config.svkr)
+        self.amf = Amf(config.amf)
+        self.restorer = Restorer(config.restorer)
+        self.flow = Flow(config.flow)
+
+    @property
+    def restoration(self) -> nn.ModuleDict:
+        """AMF and restorer, which are trained together (same parameters, not copies)."""
+        return nn.ModuleDict({"amf": self.amf, "restorer": self.restorer})

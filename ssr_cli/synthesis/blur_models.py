@@ -1,0 +1,123 @@
+"""Random continuous blurs: one kernel, a smooth field of kernels, or a thin lens over depth.
+
+None of them uses the dictionary's own atoms, so that a network trained on them cannot win by inverse crime.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ssr_cli.physics import shapes
+from ssr_cli.physics.kernels import with_sensor_box
+from ssr_cli.synthesis.render import BlurModel, control_weights, hat_weights
+from ssr_cli.synthesis.scene import LocalKernels
+
+
+def lens_blur(rng: np.random.Generator, largest_sigma_px: float = 4.0) -> Tensor:
+    """One Gaussian-like optical kernel: isotropic, oriented or generalised."""
+    sigma = float(rng.uniform(0.3, largest_sigma_px))
+    kind = rng.random()
+    if kind < 0.6:
+        return shapes.gaussian(sigma, sigma)
+    angle = float(rng.uniform(0, math.pi))
+    if kind < 0.85:
+        return shapes.gaussian(sigma, max(0.25, sigma * float(rng.uniform(0.25, 1.0))), angle)
+    return shapes.gaussian(sigma, sigma * float(rng.uniform(0.5, 1.0)), angle, power=float(rng.uniform(0.6, 2.5)))
+
+
+def motion_blur(rng: np.random.Generator, longest_px: float = 20.0) -> Tensor:
+    """One camera-motion kernel: a straight stroke or a shaky path."""
+    length = float(rng.uniform(2.0, longest_px))
+    angle = float(rng.uniform(0, math.pi))
+    width = float(rng.uniform(0.7, 1.6))
+    if rng.random() < 0.5:
+        return shapes.stroke(length, angle, width)
+    steps = np.stack([rng.normal(0, 0.45, 7) + math.sin(angle), rng.normal(0, 0.45, 7) + math.cos(angle)], 1)
+    walk = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, 0)])
+    span = float(np.abs(walk - walk.mean(0)).max())
+    walk *= min(length / 2, 11.0) / max(span, 1e-6)
+    return shapes.path([(float(y), float(x)) for y, x in walk], width)
+
+
+def defocus(rng: np.random.Generator, radius_px: float, style: tuple[int, float, tuple[float, float]]) -> Tensor:
+    """A defocus disk in the style (blades, rotation, cat's eye) of one aperture; a Gaussian when blades is -1."""
+    blades, rotation, cat_eye = style
+    if blades < 0:
+        return shapes.gaussian(max(radius_px / 2, 0.2), max(radius_px / 2, 0.2))
+    return shapes.disk(radius_px, blades, rotation, cat_eye)
+
+
+def random_aperture(rng: np.random.Generator) -> tuple[int, float, tuple[float, float]]:
+    """Blades (0 round, -1 Gaussian bokeh), rotation, and cat's eye of one lens."""
+    blades = int(rng.choice([0, 0, 0, 5, 6, 7, 8, -1, -1]))
+    eye = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(-0.8, 0.8))) if rng.random() < 0.15 else (0.0, 0.0)
+    return blades, float(rng.uniform(0, math.pi)), eye
+
+
+def random_optical(rng: np.random.Generator) -> Tensor:
+    """One kernel from everything that blurs photos, weighted as real test photos are."""
+    kind = rng.random()
+    if kind < 0.72:
+        return lens_blur(rng)
+    if kind < 0.86:
+        return shapes.convolve(defocus(rng, float(rng.uniform(0.5, 11)), random_aperture(rng)), lens_blur(rng, 1.2))
+    return shapes.convolve(motion_blur(rng), lens_blur(rng, 1.2))
+
+
+def uniform(optical: Tensor, scale: int) -> BlurModel:
+    """The same kernel everywhere."""
+    kernels = with_sensor_box(optical[None], scale)
+    return lambda disparity: LocalKernels(kernels, torch.ones(1, *disparity.shape))
+
+
+def smooth_field(rng: np.random.Generator, scale: int) -> BlurModel:
+    """Oriented Gaussians whose axes and angle wander over the photo, on a bilinear 4 x 4 control grid."""
+    base = rng.uniform(0.4, 3.6)
+    kernels = []
+    angle0, swirl = rng.uniform(0, math.pi), rng.uniform(-1.2, 1.2)
+    for i in range(16):
+        major = float(np.clip(base * math.exp(rng.normal(0, 0.35)), 0.3, 4.5))
+        minor = float(np.clip(major * rng.uniform(0.4, 1.0), 0.25, major))
+        kernels.append(shapes.gaussian(major, minor, float(angle0 + swirl * (i % 4 + i // 4) / 3 + rng.normal(0, 0.15))))
+    stacked = with_sensor_box(torch.stack(kernels), scale)
+    return lambda disparity: LocalKernels(stacked, control_weights(4, 4, *disparity.shape))
+
+
+def thin_lens(
+    rng: np.random.Generator, alpha: float, beta: float, base: Tensor, scale: int, motion: Tensor | None = None
+) -> BlurModel:
+    """Defocus of radius `|alpha d + beta|` px, on top of the lens's own blur, with optional motion parallax.
+
+    Args:
+        rng: chooses the aperture.
+        alpha: HR px per unit of disparity.
+        beta: HR px.
+        base: optical kernel of the lens in focus.
+        scale: s.
+        motion: optical kernel of camera motion, the same for all depths.
+    """
+    style = random_aperture(rng)
+    constant = base if motion is None else shapes.convolve(motion, base)
+
+    def blur(disparity: Tensor) -> LocalKernels:
+        radius = (alpha * disparity + beta).abs().clamp_max(11.5)
+        low, high = float(radius.min()), float(radius.max())
+        count = 1 if high - low < 0.15 else min(9, 2 + int((high - low) / 0.6))
+        nodes = torch.linspace(low, high, count) if count > 1 else torch.tensor([(low + high) / 2])
+        optical = [shapes.convolve(defocus(rng, float(r), style), constant) for r in nodes]
+        return LocalKernels(with_sensor_box(torch.stack(optical), scale), hat_weights(radius, nodes))
+
+    return blur
+
+
+def random_lens(rng: np.random.Generator) -> tuple[float, float]:
+    """Thin lens (alpha, beta): focus anywhere in or just outside the scene, largest radius 0.5-11 px."""
+    focus = float(rng.uniform(-0.15, 1.15))
+    largest = float(rng.uniform(0.5, 11.0))
+    alpha = largest / max(focus, 1 - focus)
+    sign = 1.0 if rng.random() < 0.5 else -1.0
+    return sign * alpha, -sign * alpha * focus

@@ -1,0 +1,161 @@
+"""Random training scenes made from photos: cut-outs over a background, a blur model, a light, a degradation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
+from ssr_cli.physics import shapes
+from ssr_cli.physics.kernels import KernelDictionary
+from ssr_cli.synthesis import blur_models
+from ssr_cli.synthesis.degrade import degrade
+from ssr_cli.synthesis.render import render
+from ssr_cli.synthesis.scene import Layer, Rendered
+
+#: Gives the photo (3, S, S) uint8 of an index.
+PhotoSource = Callable[[int], Tensor]
+
+
+def _turn(photo: Tensor, rng: np.random.Generator) -> Tensor:
+    """Random flip and quarter turns."""
+    if rng.random() < 0.5:
+        photo = photo.flip(-1)
+    return torch.rot90(photo, int(rng.integers(4)), (-2, -1)).contiguous()
+
+
+def _zoom_out(photo: Tensor, rng: np.random.Generator) -> Tensor:
+    """Shrink by up to a half and mirror to the old size: sharper detail, other object sizes."""
+    size = photo.shape[-1]
+    small = int(size * rng.uniform(0.5, 0.95))
+    shrunk = F.interpolate(photo[None], size=(small, small), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    left = int(rng.integers(0, size - small + 1))
+    top = int(rng.integers(0, size - small + 1))
+    pads = (min(left, small - 1), size - small - left, top, size - small - top)
+    return F.pad(shrunk[None], pads, mode="reflect")[0] if max(pads) < small else photo
+
+
+def _picture(source: PhotoSource, count: int, rng: np.random.Generator) -> Tensor:
+    """One encoded photo (3, S, S), turned, sometimes shrunk, brightness and contrast slightly moved."""
+    photo = _turn(source(int(rng.integers(count))).float() / 255, rng)
+    if rng.random() < 0.3:
+        photo = _zoom_out(photo, rng)
+    if rng.random() < 0.3:
+        photo = (photo * float(rng.uniform(0.75, 1.1)) + float(rng.uniform(-0.05, 0.05))).clamp(0, 1)
+    return photo
+
+
+def _soften(photo: Tensor, sigma_px: float) -> Tensor:
+    """A slightly soft target: a mean learnt from razor-sharp photos alone overshoots real ones."""
+    kernel = shapes.gaussian(sigma_px, sigma_px, size=7)[None, None]
+    return F.conv2d(F.pad(photo[:, None], (3, 3, 3, 3), mode="replicate"), kernel)[:, 0]
+
+
+def random_mask(size: int, rng: np.random.Generator) -> Tensor:
+    """Antialiased coverage (size, size) of one cut-out: blob, polygon, bar or a bundle of thin twigs."""
+    n = 2 * size
+    image = Image.new("L", (n, n))
+    draw = ImageDraw.Draw(image)
+    cy, cx = rng.uniform(0.1, 0.9, 2) * n
+    kind = rng.random()
+    if kind < 0.6:
+        corners = int(rng.choice([4, 5, 40]))
+        phi = np.sort(rng.uniform(0, 2 * math.pi, corners)) if corners < 10 else np.linspace(0, 2 * math.pi, 40)
+        radius = rng.uniform(0.1, 0.4) * n * np.ones(corners)
+        for order in range(2, 6):
+            radius *= 1 + rng.normal(0, 0.3 / order) * np.cos(order * phi + rng.uniform(0, 6.28))
+        draw.polygon([(cx + r * math.cos(p), cy + r * math.sin(p)) for r, p in zip(radius, phi, strict=True)], fill=255)
+    elif kind < 0.8:
+        angle, half = rng.uniform(0, math.pi), rng.uniform(0.01, 0.12) * n
+        dx, dy = math.cos(angle) * 2 * n, math.sin(angle) * 2 * n
+        draw.line([(cx - dx, cy - dy), (cx + dx, cy + dy)], fill=255, width=max(3, int(2 * half)))
+    else:
+        for _ in range(int(rng.integers(3, 12))):
+            steps = rng.normal(0, n / 14, (8, 2)).cumsum(0) + rng.uniform(0, n, 2)
+            draw.line([(float(x), float(y)) for x, y in steps], fill=255, width=int(rng.integers(3, 24)), joint="curve")
+    mask = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255)
+    return F.avg_pool2d(mask[None], 2)[0]
+
+
+def _background_disparity(size: int, rng: np.random.Generator) -> Tensor:
+    """A slanted plane plus gentle waves, in 0..0.6."""
+    axis = torch.linspace(-1, 1, size)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    angle, slope = rng.uniform(0, 2 * math.pi), rng.uniform(0, 1) ** 1.5
+    plane = slope * (math.cos(angle) * x + math.sin(angle) * y) * 0.5
+    waves = torch.from_numpy(rng.normal(0, 0.15 * rng.random(), (1, 1, 4, 4)).astype(np.float32))
+    field = plane + F.interpolate(waves, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
+    field = field - field.min()
+    return field / field.max().clamp_min(1.0) * 0.6
+
+
+def photo_layers(
+    source: PhotoSource, count: int, cutouts: int, rng: np.random.Generator, decode: Callable[[Tensor], Tensor]
+) -> list[Layer]:
+    """A background photo and cut-outs of others before it, nearest last, disparities spread over 0..1."""
+    background = _picture(source, count, rng)
+    if rng.random() < 0.35:
+        background = _soften(background, float(rng.uniform(0.4, 1.1)))
+    size = background.shape[-1]
+    behind = _background_disparity(size, rng)
+    layers = [Layer(decode(background), torch.ones(size, size), behind)]
+    for near in np.sort(rng.uniform(0.15, 1.0, cutouts)):
+        tilt = behind * float(rng.uniform(0, 0.3))
+        disparity = (near + tilt - tilt.mean()).clamp(0, 1)
+        layers.append(Layer(decode(_picture(source, count, rng)), random_mask(size, rng), disparity))
+    return layers
+
+
+def _boost_highlights(layers: list[Layer], gain: float) -> list[Layer]:
+    """Restore some of the light a camera clipped: bokeh of lamps needs it."""
+    return [replace(a, rgb=a.rgb * (1 + gain * ((a.rgb.amax(0) - 0.85) / 0.15).clamp(0, 1))) for a in layers]
+
+
+def _light(rng: np.random.Generator) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Decoder and encoder: sRGB in two cases of three, else a pure gamma of 1-4."""
+    if rng.random() < 0.67:
+        return srgb_to_linear, lambda x: linear_to_srgb(x.clamp(0, 1))
+    gamma = float(1 + 3 * rng.random() ** 1.5)
+    return lambda x: x.pow(gamma), lambda x: x.clamp(1e-8, 1).pow(1 / gamma)
+
+
+def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, seed: tuple[int, ...]) -> Rendered:
+    """One training scene, a pure function of the photos and the seed.
+
+    Args:
+        source: gives photo i, 0 <= i < count, as (3, S, S) uint8, S a multiple of the scale.
+        count: number of photos.
+        dictionary: for kernel codes and scale.
+        seed: e.g. (run seed, scene number).
+
+    Returns:
+        The degraded photograph and its truth.
+    """
+    rng = np.random.default_rng(seed)
+    decode, encode = _light(rng)
+    kind = rng.random()
+    scale = dictionary.scale
+    alpha_beta = None
+    if kind < 0.30:
+        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
+        blur = blur_models.uniform(blur_models.random_optical(rng), scale)
+    elif kind < 0.50:
+        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
+        blur = blur_models.smooth_field(rng, scale)
+    else:
+        layers = photo_layers(source, count, int(rng.integers(0, 5)), rng, decode)
+        if rng.random() < 0.25:
+            layers = _boost_highlights(layers, float(rng.uniform(0.5, 4)))
+        alpha_beta = blur_models.random_lens(rng)
+        motion = blur_models.motion_blur(rng, 10.0) if rng.random() < 0.12 else None
+        base = blur_models.lens_blur(rng, 2.2)
+        blur = blur_models.thin_lens(rng, *alpha_beta, base, scale, motion)
+    rendered = render(layers, blur, dictionary, encode)
+    return replace(rendered, lr=degrade(rendered.lr, rng), alpha_beta=alpha_beta)

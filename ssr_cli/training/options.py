@@ -1,0 +1,51 @@
+"""Options of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `ssr train` was asked to do.
+
+    Attributes:
+        stage: "scenes", "depth", "svkr", "restorer", "flow" or "pack".
+        photos: folders of sharp training photos, at least 512 px on a side.
+        out: run folder: scenes, states of the stages, logs.
+        scenes: number of rendered scenes in the pool.
+        minutes: length of the schedule in minutes of wall time (ignored when `steps` is given).
+        steps: length of the schedule in optimiser steps, or 0.
+        batch: crops per step.
+        crop: side of a crop in LR pixels, a multiple of 4.
+        learning_rate: peak of the schedule.
+        seed: everything random follows from it.
+        device: "auto", "cpu", "cuda", "mps".
+        threads: CPU threads, 0 for the library's choice.
+        workers: processes that render scenes.
+        compile: pass the loss through torch.compile.
+        lpips_weights: LPIPS file, for the flow's perceptual term.
+        validate_every: optimiser steps between validations.
+        restart: ignore a saved state of the stage.
+        pack_to: where "pack" writes the checkpoint.
+    """
+
+    stage: str
+    photos: tuple[Path, ...] = ()
+    out: Path = Path("runs/lite")
+    scenes: int = 1200
+    minutes: float = 30.0
+    steps: int = 0
+    batch: int = 16
+    crop: int = 32
+    learning_rate: float = 5e-4
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    workers: int = 2
+    compile: bool = False
+    lpips_weights: Path | None = None
+    validate_every: int = 250
+    restart: bool = False
+    pack_to: Path | None = None

@@ -1,0 +1,96 @@
+"""Stages of `ssr train`, by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ssr_cli.errors import UsageError, WeightsError
+from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_pool
+
+#: In the order they are trained; each uses the ones before it, frozen.
+STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "pack")
+
+
+def load_pool(options: TrainOptions, device: torch.device, report: Report) -> ScenePool:
+    """Render what is missing of the pool, then read it."""
+    photos = list_photos(options.photos)
+    progress = lambda done, of: report(f"scenes: {done}/{of} shards of {SHARD}")  # noqa: E731
+    shards = render_pool(photos, options.out / "scenes", options.scenes, options.seed, options.workers, progress)
+    return ScenePool(shards, held_out=SHARD, device=device)
+
+
+def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, ...]) -> Suite:
+    """The models, with what earlier stages learnt.
+
+    Args:
+        options: where the states lie.
+        device: where the models go.
+        needed: stages whose state must be there.
+
+    Raises:
+        WeightsError: if one is not.
+    """
+    torch.manual_seed(options.seed)
+    suite = Suite(SuiteConfig())
+    for name in ("depth", "svkr", "restorer", "flow"):
+        path = state_file(options, name)
+        if path.exists():
+            parts = suite.restoration if name == "restorer" else getattr(suite, name)
+            parts.load_state_dict(load_average(path))
+        elif name in needed:
+            raise WeightsError(f"The {name} stage has no state in {options.out}.", f"Run ssr train --stage {name} first.")
+    return suite.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def build_stage(options: TrainOptions, device: torch.device, report: Report) -> Stage:
+    """Models, data and loss of the asked-for stage."""
+    from ssr_cli.training.stage_depth import DepthStage
+    from ssr_cli.training.stage_flow import FlowStage
+    from ssr_cli.training.stage_restorer import RestorerStage
+    from ssr_cli.training.stage_svkr import SvkrStage
+
+    if options.stage == "depth":
+        return DepthStage(load_suite(options, device, ()).depth, list_photos(options.photos), options, device, report)
+    pool = load_pool(options, device, report)
+    if options.stage == "svkr":
+        return SvkrStage(load_suite(options, device, ()).svkr, pool, options)
+    if options.stage == "restorer":
+        return RestorerStage(load_suite(options, device, ("svkr",)), pool, options)
+    return FlowStage(load_suite(options, device, ("svkr", "restorer")), pool, options)
+
+
+def train_stage(options: TrainOptions, report: Report) -> dict[str, float]:
+    """Run one stage.
+
+    Args:
+        options: see `TrainOptions`.
+        report: receives lines of progress.
+
+    Returns:
+        Final figures of the stage.
+
+    Raises:
+        UsageError: for an unknown stage.
+        InputError: for missing photos.
+        WeightsError: for a missing earlier stage.
+    """
+    from ssr_cli.device import resolve_device
+
+    if options.stage not in STAGES:
+        raise UsageError(f"There is no stage {options.stage!r}.", f"Choose one of {', '.join(STAGES)}.")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = resolve_device(options.device)
+    if options.stage == "scenes":
+        load_pool(replace(options), device, report)
+        return {}
+    if options.stage == "pack":
+        from ssr_cli.training.pack import pack
+
+        return pack(options, report)
+    return train(build_stage(options, device, report), options, device, report)

@@ -1,0 +1,83 @@
+"""Train the flow: end points of the path from the noisy mean to the sharp photo, perceptual where weights are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssr_cli.diffusion.sampler import sample
+from ssr_cli.evaluation.lpips import Lpips
+from ssr_cli.suite import Suite
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.stage_restorer import psnr, run_svkr
+
+#: Weight of LPIPS against the L1 of the end point.
+_PERCEPTUAL = 0.35
+#: Share of batches at t = 0, where one-step results come from.
+_AT_START = 0.5
+
+
+class FlowStage:
+    """Loss and validation of the flow."""
+
+    name = "flow"
+
+    def __init__(self, suite: Suite, pool: ScenePool, options: TrainOptions) -> None:
+        self.suite = suite
+        self.pool = pool
+        self.options = options
+        suite.requires_grad_(False).eval()
+        suite.flow.requires_grad_(True).train()
+        self.trained: nn.Module = suite.flow
+        device = pool.device
+        self.lpips = Lpips(options.lpips_weights).to(device) if options.lpips_weights else None
+
+    def _conditions(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, object]:
+        with torch.no_grad():
+            told = run_svkr(self.suite, crops, seed, dropping=False)
+            fused = self.suite.amf(crops.lr, told.state, told.prior)
+            mean, features = self.suite.restorer(crops.lr, fused)
+        return mean, features, fused
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`."""
+        seed = (self.options.seed, 3, step)
+        crops = self.pool.crops(self.options.batch, self.options.crop, seed)
+        mean, features, fused = self._conditions(crops, (*seed, 7))
+        rng = np.random.default_rng((*seed, 9))
+        times = np.where(rng.random(len(mean)) < _AT_START, 0.0, rng.uniform(0, 0.95, len(mean))).astype(np.float32)
+        t = torch.from_numpy(times).to(mean.device)
+        noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
+        start = mean + self.suite.flow.config.noise * noise
+        point = torch.lerp(start, crops.hr, t.view(-1, 1, 1, 1))
+        end = self.suite.flow(point, t, mean, features, fused)
+        l1 = (end - crops.hr).abs().mean()
+        figures = {"l1": l1}
+        loss = l1
+        if self.lpips is not None:
+            perceptual = self.lpips(end.clamp(0, 1), crops.hr).mean()
+            figures["lpips"] = perceptual
+            loss = loss + _PERCEPTUAL * perceptual
+        return loss, figures
+
+    def validate(self) -> dict[str, float]:
+        """See `Stage`: PSNR and LPIPS of 64 held-out crops at 1 and 2 steps, and of the mean."""
+        sums: dict[str, float] = {}
+        for i in range(4):
+            crops = self.pool.crops(16, self.options.crop, (99, i), validation=True)
+            with torch.autocast(crops.lr.device.type, torch.bfloat16):
+                mean, features, fused = self._conditions(crops, (98, i))
+                noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(i)).to(mean)
+                results = {0: mean}
+                for steps in (1, 2):
+                    model = lambda z, t: self.suite.flow(z, t, mean, features, fused)  # noqa: B023, E731
+                    results[steps] = sample(model, mean + self.suite.flow.config.noise * noise, steps)
+                for steps, image in results.items():
+                    figures = {f"psnr@{steps}": psnr(image, crops.hr)}
+                    if self.lpips is not None:
+                        figures[f"lpips@{steps}"] = float(self.lpips(image.clamp(0, 1), crops.hr).mean())
+                    for key, value in figures.items():
+                        sums[key] = sums.get(key, 0.0) + value / 4
+        return sums

@@ -1,0 +1,86 @@
+"""Train AMF and the restorer together: the posterior mean, under SVKR's frozen answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.svkr import RoundState, photo_prior
+from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.suite import Suite
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.spoil import spoil_batch
+
+#: How often a modality is missing in training, so that none is leant on blindly.
+_DROP = 0.1
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What the frozen SVKR says of a batch."""
+
+    state: RoundState
+    prior: PhotoPrior
+    drop: Tensor | None
+
+
+def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:
+    """SVKR on spoiled true depth, without gradients; modality dropout decided by the seed."""
+    dictionary = default_dictionary()
+    with torch.no_grad():
+        given, _ = spoil_batch(crops.disparity, seed)
+        state = suite.svkr(crops.lr, given, dictionary)[-1]
+        prior = photo_prior(state)
+    keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
+    drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
+    return Conditions(state, prior, drop)
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Mean over the batch of the RGB PSNR in dB."""
+    return float((-10 * (a.clamp(0, 1) - b).square().mean((1, 2, 3)).clamp_min(1e-10).log10()).mean())
+
+
+class RestorerStage:
+    """Loss and validation of AMF and restorer."""
+
+    name = "restorer"
+
+    def __init__(self, suite: Suite, pool: ScenePool, options: TrainOptions) -> None:
+        self.suite = suite
+        self.pool = pool
+        self.options = options
+        suite.svkr.eval().requires_grad_(False)
+        self.trained: nn.Module = suite.restoration
+
+    def mean(self, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Tensor:
+        """The restored batch (B, 3, 4 n, 4 n)."""
+        told = run_svkr(self.suite, crops, seed, dropping)
+        fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
+        restored: Tensor = self.suite.restorer(crops.lr, fused)[0]
+        return restored
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`: Charbonnier, between L1's robustness and L2's mean."""
+        seed = (self.options.seed, 2, step)
+        crops = self.pool.crops(self.options.batch, self.options.crop, seed)
+        error = self.mean(crops, (*seed, 7), dropping=True) - crops.hr
+        loss = (error.square() + 1e-4).sqrt().mean()
+        return loss, {"l1": error.detach().abs().mean()}
+
+    def validate(self) -> dict[str, float]:
+        """See `Stage`: PSNR of 64 held-out crops beside bicubic's."""
+        from ssr_cli.models.blocks import upscale_bicubic
+
+        ours = bicubic = 0.0
+        for i in range(4):
+            crops = self.pool.crops(16, self.options.crop, (99, i), validation=True)
+            with torch.autocast(crops.lr.device.type, torch.bfloat16):
+                ours += psnr(self.mean(crops, (98, i), dropping=False), crops.hr) / 4
+            bicubic += psnr(upscale_bicubic(crops.lr, 4), crops.hr) / 4
+        return {"psnr": ours, "bicubic": bicubic, "gain": ours - bicubic}

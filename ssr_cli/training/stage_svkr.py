@@ -1,0 +1,85 @@
+"""Train SVKR: kernel code, moments, explained photo, honest uncertainties, better depth, after every round."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
+from ssr_cli.models.blocks import local_gradient
+from ssr_cli.models.svkr import RoundState, Svkr
+from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.spoil import spoil_batch
+
+_RANK = 24
+
+
+class SvkrStage:
+    """Loss and validation of SVKR."""
+
+    name = "svkr"
+
+    def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
+        self.trained = model
+        self.pool = pool
+        self.options = options
+        self.dictionary = default_dictionary()
+        self.components, self.mapping = reduced_basis(self.dictionary.atoms, _RANK)
+
+    def explain(self, crops: Crops, states: list[RoundState]) -> list[Tensor]:
+        """What each round's kernels leave of the photo, (B, 3, h, w) in encoded units: `y - enc(A dec(x))`."""
+        linear = srgb_to_linear(crops.hr)
+        residuals = []
+        for state in states:
+            coefficients = torch.einsum("blhw,lr->brhw", state.weights, self.mapping.to(state.weights))
+            operator = SpatiallyVariantBlur(self.components, coefficients, self.dictionary.scale)
+            residuals.append(crops.lr - linear_to_srgb(operator.forward(linear)))
+        return residuals
+
+    def round_loss(self, state: RoundState, crops: Crops, residual: Tensor, depth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of one round and its figures."""
+        radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
+        code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
+        error = (state.radius_px - radius).abs()
+        edge = state.noise.shape[-1] // 8  # the crop's border has no photo beyond it
+        inner = residual[..., edge:-edge, edge:-edge]
+        noise = state.noise[..., edge:-edge, edge:-edge]
+        honest_noise = (0.5 * (inner.detach() / noise).square() + noise.log()).mean()
+        honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
+        depth_error = (state.disparity - depth).abs().mean()
+        edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
+        loss = code + 0.15 * error.mean() + 4 * inner.abs().mean() + 0.05 * (honest_noise + honest_radius)
+        loss = loss + 1.0 * depth_error + 1.0 * edges
+        figures = {"code": code, "radius": error.mean(), "explained": inner.square().mean().sqrt(), "depth": depth_error}
+        return loss, figures
+
+    def _run(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        given, truth = spoil_batch(crops.disparity, seed)
+        states = self.trained(crops.lr, given, self.dictionary)
+        with torch.autocast(crops.lr.device.type, enabled=False):
+            residuals = self.explain(crops, states)
+            total: Tensor = torch.zeros((), device=crops.lr.device)
+            figures: dict[str, Tensor] = {"depth0": F.l1_loss(given, truth)}
+            for t, (state, residual) in enumerate(zip(states, residuals, strict=True), 1):
+                loss, named = self.round_loss(state, crops, residual, truth)
+                total = total + loss * (1.0 if t == len(states) else 0.5)
+                figures |= {f"{k}{t}": v for k, v in named.items()}
+        return total, figures
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`."""
+        seed = (self.options.seed, 1, step)
+        return self._run(self.pool.crops(self.options.batch, self.options.crop, seed), (*seed, 7))
+
+    def validate(self) -> dict[str, float]:
+        """See `Stage`: 64 held-out crops."""
+        sums: dict[str, float] = {}
+        for i in range(4):
+            crops = self.pool.crops(16, self.options.crop, (99, i), validation=True)
+            for key, value in self._run(crops, (98, i))[1].items():
+                sums[key] = sums.get(key, 0.0) + float(value) / 4
+        return sums

@@ -1,0 +1,281 @@
+"""Pairs, rows, tables and rendered defocus, on tiny photos and with a stand-in for the models."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ssr_cli.errors import InputError, OutputError, UsageError
+from ssr_cli.evaluation import benchmark, defocus
+from ssr_cli.evaluation.metrics import psnr_y
+from ssr_cli.evaluation.pairs import Pair, find_pairs, result_for
+from ssr_cli.evaluation.rows import means, row_writer
+from ssr_cli.frames import Analysis, DepthMap, KernelField, Photo, Round, ThinLens, Upscaled
+from ssr_cli.settings import UpscaleOptions
+
+
+class Recorder:
+    """A console that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.tables: list[tuple[str, list[str], list[list[str]]]] = []
+        self.advanced = 0
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self.tables.append((title, list(columns), [list(row) for row in rows]))
+
+    @contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Callable[..., None]]:
+        def advance(n: int = 1) -> None:
+            self.advanced += n
+
+        yield advance
+
+
+def _console() -> Any:
+    return Recorder()
+
+
+OPTIONS = UpscaleOptions(device="cpu")
+MODELS: Any = object()  # the stand-in below does not look at them
+
+
+def _save(path: Path, rgb: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((rgb * 255).round().byte().permute(1, 2, 0).numpy()).save(path)
+
+
+def _noise(size: int, seed: int) -> Tensor:
+    return torch.rand(3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def pairs_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "views"
+    for i, name in enumerate(("b", "a")):
+        _save(folder / "LR" / f"{name}.png", _noise(8, i))
+        _save(folder / "HR" / f"{name}.png", _noise(32, 10 + i))
+    return folder
+
+
+def _analysis(h: int, w: int, sigmas: Sequence[float], depth: Tensor) -> Analysis:
+    def turn(sigma: float) -> Round:
+        covariance = torch.tensor([sigma**2, sigma**2, 0.0])[:, None, None].expand(3, h, w)
+        field = KernelField(torch.ones(1, h, w), covariance, torch.zeros(h, w), torch.zeros(h, w), 4)
+        return Round(field, DepthMap(depth), ThinLens(0.0, 0.0, 0.0))
+
+    return Analysis(DepthMap(-depth), tuple(turn(sigma) for sigma in sigmas))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replace the models by repetition of pixels; gives the steps of every call."""
+    steps: list[int] = []
+
+    def fake(rgb: Tensor, models: Any, options: UpscaleOptions) -> tuple[Upscaled, float]:
+        steps.append(options.steps)
+        large = rgb.repeat_interleave(4, -1).repeat_interleave(4, -2)
+        h, w = rgb.shape[-2:]
+        ramp = torch.linspace(0, 1, h)[:, None].expand(h, w)
+        return Upscaled(Photo(large), _analysis(h, w, [2.0, 1.0], ramp), None, None), 0.25
+
+    monkeypatch.setattr(benchmark, "timed_upscale", fake)
+    monkeypatch.setattr(defocus, "timed_upscale", fake)
+    return steps
+
+
+# ---------------------------------------------------------------- pairs
+
+
+def test_pairs_are_found_in_order(pairs_folder: Path) -> None:
+    assert [(p.folder, p.name) for p in find_pairs(pairs_folder)] == [("views", "a"), ("views", "b")]
+
+
+def test_a_photo_without_partner_is_named(pairs_folder: Path) -> None:
+    (pairs_folder / "HR" / "a.png").unlink()
+    with pytest.raises(InputError, match="a has no partner in .*HR"):
+        find_pairs(pairs_folder)
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="LR cannot be read"):
+        find_pairs(tmp_path)
+    (tmp_path / "LR").mkdir()
+    (tmp_path / "HR").mkdir()
+    with pytest.raises(InputError, match="no photos"):
+        find_pairs(tmp_path)
+
+
+def test_photos_that_differ_only_in_suffix_are_refused(pairs_folder: Path) -> None:
+    _save(pairs_folder / "LR" / "a.jpg", _noise(8, 0))
+    with pytest.raises(InputError, match="differ only in suffix"):
+        find_pairs(pairs_folder)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a_x4.png", "a_out.jpg", "views/a_SR.png"])
+def test_results_are_found_under_the_usual_names(tmp_path: Path, name: str) -> None:
+    _save(tmp_path / name, _noise(8, 0))
+    _save((tmp_path / name).with_name("a_b_x4.png"), _noise(8, 0))  # belongs to another pair
+    assert result_for(Pair("views", "a", Path(), Path()), tmp_path) == tmp_path / name
+
+
+def test_missing_and_ambiguous_results_are_named(tmp_path: Path) -> None:
+    pair = Pair("views", "a", Path(), Path())
+    with pytest.raises(InputError, match="no result for a"):
+        result_for(pair, tmp_path)
+    _save(tmp_path / "a_x4.png", _noise(8, 0))
+    _save(tmp_path / "a_out.png", _noise(8, 0))
+    with pytest.raises(InputError, match="more than one"):
+        result_for(pair, tmp_path)
+
+
+# ---------------------------------------------------------------- rows of pairs
+
+
+def test_bicubic_is_pillows_on_the_file(pairs_folder: Path) -> None:
+    lr = Image.open(pairs_folder / "LR" / "a.png")
+    expected = np.asarray(lr.resize((32, 32), Image.Resampling.BICUBIC))
+    pixels = torch.from_numpy(np.array(lr)).permute(2, 0, 1) / 255
+    seen = benchmark.bicubic(pixels, (32, 32))
+    assert np.array_equal((seen * 255).round().byte().permute(1, 2, 0).numpy(), expected)
+
+
+def test_rows_tables_and_lines(pairs_folder: Path, tmp_path: Path, calls: list[int]) -> None:
+    console, lines = _console(), tmp_path / "rows.jsonl"
+    for name in ("a", "b"):
+        hr = Image.open(pairs_folder / "HR" / f"{name}.png")
+        (tmp_path / "theirs").mkdir(exist_ok=True)
+        hr.save(tmp_path / "theirs" / f"{name}_x4.png")
+    rows = benchmark.score_pairs(
+        [pairs_folder], MODELS, OPTIONS, None, None, console, {"perfect": tmp_path / "theirs"}, lines
+    )
+    methods = ["bicubic", "ssr", "ssr, 0 steps", "perfect"]
+    assert [(r["image"], r["method"]) for r in rows] == [(i, m) for i in "ab" for m in methods]
+    assert calls == [OPTIONS.steps] + [OPTIONS.steps, 0] * 2  # one run to warm up
+    assert console.advanced == 2
+    perfect, ours = rows[3], rows[1]
+    assert perfect["psnr_y"] == math.inf and perfect["ssim_y"] == pytest.approx(1.0) and perfect["seconds"] is None
+    assert ours["seconds"] == 0.25 and ours["lpips"] is None
+    title, columns, cells = console.tables[0]
+    assert "views" in title and "2" in title and columns[0] == "method"
+    assert [line[0] for line in cells] == methods
+    assert cells[3][1:] == ["inf", "1.0000", "-", "-"]
+    written = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert len(written) == 8 and written[3]["psnr_y"] is None and written[1] == ours
+
+
+def test_figures_are_of_the_file_not_of_the_float() -> None:
+    truth = torch.full((3, 16, 16), 100 / 255)
+    judge = benchmark.Judge(None, torch.device("cpu"))
+    assert judge.figures(truth + 0.4 / 255, truth)["psnr_y"] > 100
+    clipped = judge.figures(torch.full_like(truth, 1.7), truth)
+    assert clipped["psnr_y"] == pytest.approx(psnr_y(torch.ones_like(truth), truth))
+
+
+def test_limit_counts_per_folder_and_no_models_means_no_rows_of_ours(pairs_folder: Path) -> None:
+    rows = benchmark.score_pairs([pairs_folder, pairs_folder], None, OPTIONS, None, 1, _console())
+    assert [(r["image"], r["method"]) for r in rows] == [("a", "bicubic")] * 2
+
+
+def test_zero_steps_give_one_row_of_ours() -> None:
+    assert list(benchmark.our_options(UpscaleOptions(steps=0))) == ["ssr, 0 steps"]
+
+
+def test_a_wrong_scale_is_named(pairs_folder: Path) -> None:
+    _save(pairs_folder / "HR" / "a.png", _noise(24, 1))
+    with pytest.raises(InputError, match="24x24, not 4 times"):
+        benchmark.score_pairs([pairs_folder], None, OPTIONS, None, None, _console())
+
+
+def test_a_foreign_result_of_the_wrong_size_is_named(pairs_folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _save(tmp_path / "theirs" / f"{name}.png", _noise(31, 1))
+    with pytest.raises(InputError, match="theirs for a is 31x31"):
+        benchmark.score_pairs([pairs_folder], None, OPTIONS, None, None, _console(), {"theirs": tmp_path / "theirs"})
+
+
+def test_foreign_results_may_not_take_our_name(pairs_folder: Path) -> None:
+    with pytest.raises(InputError, match="bicubic"):
+        benchmark.score_pairs([pairs_folder], None, OPTIONS, None, None, _console(), {"bicubic": pairs_folder / "HR"})
+
+
+def test_means_leave_out_what_was_not_measured() -> None:
+    rows = [
+        {"set": "s", "method": "m", "psnr_y": 20.0, "lpips": None},
+        {"set": "s", "method": "m", "psnr_y": 30.0, "lpips": 0.5},
+        {"set": "s", "method": "n", "psnr_y": 1.0, "lpips": None},
+    ]
+    assert means(rows, ("psnr_y", "lpips")) == [
+        {"set": "s", "method": "m", "count": 2, "psnr_y": 25.0, "lpips": 0.5},
+        {"set": "s", "method": "n", "count": 1, "psnr_y": 1.0, "lpips": None},
+    ]
+
+
+def test_rows_are_strict_json_and_an_unwritable_file_is_named(tmp_path: Path) -> None:
+    with row_writer(tmp_path / "rows.jsonl") as write:
+        write({"a": math.inf, "b": [1.0, math.nan], "c": "x"})
+    assert json.loads((tmp_path / "rows.jsonl").read_text()) == {"a": None, "b": [1.0, None], "c": "x"}
+    with pytest.raises(OutputError, match="absent"), row_writer(tmp_path / "absent" / "rows.jsonl"):
+        pass
+
+
+# ---------------------------------------------------------------- rendered defocus
+
+
+def test_crops_share_the_smallest_side_and_a_multiple_of_four() -> None:
+    crops = defocus.square_crops([torch.zeros(3, 90, 70), torch.zeros(3, 80, 640)])
+    assert [tuple(crop.shape) for crop in crops] == [(3, 68, 68)] * 2
+    assert defocus.square_crops([torch.zeros(3, 900, 700)])[0].shape == (3, 512, 512)
+
+
+def test_scenes_follow_the_seed_and_know_their_truth() -> None:
+    crops = [_noise(64, i) for i in range(3)]
+    scene, again, other = (defocus.defocus_scene(crops, 1, seed) for seed in (5, 5, 6))
+    assert torch.equal(scene.lr, again.lr) and not torch.equal(scene.lr, other.lr)
+    assert scene.lr.shape == (3, 16, 16) and scene.hr.shape == (3, 64, 64) and scene.disparity.shape == (16, 16)
+    torch.testing.assert_close(scene.lr * 255, (scene.lr * 255).round())
+    assert scene.alpha_beta is not None
+    top = scene.disparity[0, 0], scene.covariance[:, 0, 0]
+    assert float(top[0]) < float(scene.disparity.max())
+    assert float(top[1][0]) > 0
+
+
+def test_sigma_error_is_zero_for_the_true_field_and_in_pixels() -> None:
+    analysis = _analysis(4, 5, [2.0, 1.0], torch.rand(4, 5))
+    true = torch.tensor([4.0, 4.0, 0.0])[:, None, None].expand(3, 4, 5)
+    errors = [defocus.sigma_error_px(turn.field, true) for turn in analysis.rounds]
+    assert errors == pytest.approx([0.0, 1.0], abs=1e-6)
+
+
+def test_defocus_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
+    photos = [tmp_path / f"{i}.png" for i in range(2)]
+    for i, path in enumerate(photos):
+        _save(path, _noise(68, i))
+    console, lines = _console(), tmp_path / "rows.jsonl"
+    rows = defocus.score_defocus(photos, MODELS, OPTIONS, None, None, console, jsonl=lines)
+    assert [r["method"] for r in rows] == ["bicubic", "ssr", "ssr, 0 steps"] * 2
+    assert len(rows[1]["sigma_error_px"]) == 2 and len(rows[1]["depth_spearman"]) == 3
+    assert rows[1]["depth_spearman"][0] == pytest.approx(-rows[1]["depth_spearman"][1])
+    assert [title.split(":")[0] for title, _, _ in console.tables] == ["defocus", "Per round"]
+    assert [line[0] for line in console.tables[1][2]] == ["before", "1", "2"]
+    assert len(lines.read_text().splitlines()) == 6
+
+
+def test_defocus_refuses_nothing_small_photos_and_other_scales(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no photos"):
+        defocus.score_defocus([], None, OPTIONS, None, None, _console())
+    _save(tmp_path / "small.png", _noise(60, 0))
+    with pytest.raises(InputError, match="small.png is too small"):
+        defocus.score_defocus([tmp_path / "small.png"], None, OPTIONS, None, None, _console())
+    with pytest.raises(UsageError, match="scale 4"):
+        defocus.score_defocus([], None, UpscaleOptions(scale=3), None, None, _console())

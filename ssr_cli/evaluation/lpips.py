@@ -12,10 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-try:
-    from ssr_cli.errors import WeightsError
-except ImportError:  # FIXME stand-in until errors.py is complete
-    from ssr_cli.errors import SsrError as WeightsError
+from ssr_cli.errors import WeightsError
 
 if TYPE_CHECKING:
     from pathlib import Path

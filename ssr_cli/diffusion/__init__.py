@@ -1,0 +1,1 @@
+"""The flow, its sampler and kernel consistency."""

@@ -1,0 +1,1 @@
+"""The networks: depth, SVKR, AMF, restorer."""

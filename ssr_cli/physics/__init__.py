@@ -1,0 +1,1 @@
+"""Kernels, the observation operator, its adjoint and solvers."""

@@ -1,0 +1,107 @@
+"""Options and where they come from: defaults < config file < environment < flags."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ssr_cli.errors import UsageError
+
+#: Flow steps when none are asked for.
+DEFAULT_STEPS = 2
+DEFAULT_SCALE = 4.0
+#: LR side of a tile when the photo is too large to be worked on whole.
+DEFAULT_TILE = 512
+#: Settings a config file or `SSR_<NAME>` may change, with their types.
+CONFIGURABLE: dict[str, type] = {"device": str, "tile": int, "steps": int, "seed": int}
+
+
+@dataclass(frozen=True)
+class UpscaleOptions:
+    """How to upscale.
+
+    Attributes:
+        scale: factor in (1, 8].
+        steps: flow steps, 0 (the posterior mean) to 64.
+        seed: of the noise, 0 .. 2^32 - 1.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        tile: LR side of a tile, >= 32; 0 never tiles; None tiles photos larger than 512.
+        consistency: hold the result to the photo by its kernels.
+
+    Raises:
+        UsageError: for a value out of range.
+    """
+
+    scale: float = DEFAULT_SCALE
+    steps: int = DEFAULT_STEPS
+    seed: int = 0
+    device: str = "auto"
+    tile: int | None = None
+    consistency: bool = True
+
+    def __post_init__(self) -> None:
+        """Enforce the ranges."""
+        if not 1.0 < self.scale <= 8.0:
+            raise UsageError(f"Scale {self.scale:g} is out of range.", "Choose a scale above 1 and at most 8, for example -s 4.")
+        if not 0 <= self.steps <= 64:
+            raise UsageError(f"{self.steps} steps are out of range.", "Choose --steps from 0 (most faithful) to 64.")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"Seed {self.seed} is out of range.", "Choose --seed from 0 to 4294967295.")
+        if self.tile is not None and self.tile != 0 and self.tile < 32:
+            raise UsageError(f"A tile of {self.tile} pixels is out of range.", "Choose --tile 32 or more, or 0 to never tile.")
+        kind, _, index = self.device.partition(":")
+        if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdigit())):
+            raise UsageError(f"There is no device {self.device!r}.", "Use --device auto, cpu, cuda, cuda:N or mps.")
+
+
+def config_file() -> Path:
+    """The user's config file: `$XDG_CONFIG_HOME/ssr/config.toml`."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "ssr" / "config.toml"
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """Settings of a config file; none if it is missing."""
+    if not path.is_file():
+        return {}
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"The config file {path} cannot be read: {error}.", "Mend or remove it.") from error
+    for key, value in data.items():
+        kind = CONFIGURABLE.get(key)
+        if kind is None or not isinstance(value, kind) or isinstance(value, bool):
+            known = ", ".join(f"{k} ({t.__name__})" for k, t in CONFIGURABLE.items())
+            raise UsageError(f"{path} sets {key!r} in a way ssr does not know.", f"It may set {known}.")
+    return data
+
+
+def _from_environment() -> dict[str, Any]:
+    """Settings of `SSR_DEVICE`, `SSR_TILE`, `SSR_STEPS`, `SSR_SEED`."""
+    found: dict[str, Any] = {}
+    for key, kind in CONFIGURABLE.items():
+        text = os.environ.get(f"SSR_{key.upper()}")
+        if not text:
+            continue
+        try:
+            found[key] = kind(text)
+        except ValueError as error:
+            raise UsageError(f"SSR_{key.upper()}={text} is not a whole number.", "Mend or unset it.") from error
+    return found
+
+
+def upscale_options(**flags: Any) -> UpscaleOptions:
+    """Options from defaults, config file, environment and the flags that were given.
+
+    Args:
+        flags: fields of `UpscaleOptions`; None means not given.
+
+    Raises:
+        UsageError: for a value out of range, wherever it came from.
+    """
+    known = {f.name for f in fields(UpscaleOptions)}
+    given = {k: v for k, v in flags.items() if v is not None and k in known}
+    return UpscaleOptions(**{**_from_file(config_file()), **_from_environment(), **given})

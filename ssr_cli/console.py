@@ -1,0 +1,87 @@
+"""The one voice: results on stdout, everything else on stderr; for a person, for a machine, or quiet."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from ssr_cli.errors import SsrError
+
+Mode = Literal["human", "json", "quiet"]
+#: Called with (what is being done, done, total).
+Tell = Callable[[str, int, int], None]
+
+
+class Console:
+    """Where everything said goes.
+
+    Args:
+        mode: "human" (colour and progress on a terminal), "json" (one object per line on stdout), "quiet" (results and
+            errors only).
+    """
+
+    def __init__(self, mode: Mode = "human") -> None:
+        self.mode = mode
+
+    def result(self, value: str | dict[str, Any]) -> None:
+        """A result, on stdout: text for a person, an object for a machine."""
+        if isinstance(value, dict):
+            print(json.dumps(value, ensure_ascii=False), flush=True)
+        else:
+            print(value, flush=True)
+
+    def hint(self, text: str) -> None:
+        """Something useful to know, on stderr."""
+        if self.mode == "human":
+            print(text, file=sys.stderr, flush=True)
+
+    def warning(self, text: str) -> None:
+        """Something a person should see, on stderr."""
+        if self.mode != "quiet":
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def error(self, error: SsrError) -> None:
+        """A failure: its sentence and its next step, on stderr; an object on stdout too in JSON mode."""
+        if self.mode == "json":
+            self.result({"error": error.message, "hint": error.hint, "exit_code": int(error.exit_code)})
+        print(f"error: {error.message} {error.hint}", file=sys.stderr, flush=True)
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table on stdout, for people only: machines get objects."""
+        if self.mode != "human":
+            return
+        from rich.console import Console as Rich
+        from rich.table import Table
+
+        table = Table(*columns, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        Rich().print(table)
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Tell]:
+        """A progress bar on stderr while the block runs; silent where stderr is no terminal.
+
+        Args:
+            title: what is being worked on.
+
+        Yields:
+            A function to call with (stage, done, total).
+        """
+        if self.mode != "human" or not sys.stderr.isatty():
+            yield lambda what, done, total: None
+            return
+        from rich.console import Console as Rich
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[what]}"), TimeElapsedColumn())
+        with Progress(*columns, console=Rich(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, what="", total=None)
+
+            def tell(what: str, done: int, total: int) -> None:
+                bar.update(task, what=what, completed=done, total=total)
+
+            yield tell

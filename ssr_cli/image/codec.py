@@ -87,20 +87,19 @@ def _refuse(path: Path, image: Image.Image, max_pixels: int) -> None:
 def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
     """Convert colours through the embedded profile; a broken profile is ignored and said."""
     icc = image.info.get("icc_profile")
-    target = ImageCms.createProfile("sRGB")
-    if icc and image.mode in ("RGB", "CMYK", "L"):
+    if icc and image.mode in ("RGB", "CMYK"):
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             if image.mode == "RGB" and "srgb" in (ImageCms.getProfileDescription(profile) or "").lower():
                 return image
-            converted = ImageCms.profileToProfile(image, profile, target, outputMode="L" if image.mode == "L" else "RGB") if image.mode != "L" else None
+            converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
             if converted is not None:
-                notes.append("colours converted from the embedded profile to sRGB")
+                notes.append("colours were converted from the embedded profile to sRGB")
                 return converted
         except ImageCms.PyCMSError:
             notes.append("the embedded colour profile is damaged and was ignored")
     if image.mode == "CMYK":
-        notes.append("CMYK without a usable profile converted to RGB by the plain formula")
+        notes.append("CMYK without a usable profile was converted by the plain formula")
     return image
 
 

@@ -1,0 +1,5 @@
+"""`python -m ssr_cli`."""
+
+from ssr_cli.cli import main
+
+main()

@@ -1,0 +1,54 @@
+"""`ssr bench`: figures beside bicubic's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ssr_cli.commands.upscale import load
+from ssr_cli.console import Console
+from ssr_cli.errors import UsageError
+from ssr_cli.paths import check_writable
+from ssr_cli.settings import UpscaleOptions
+
+
+@dataclass(frozen=True)
+class BenchJob:
+    """What was asked for."""
+
+    folders: tuple[Path, ...]
+    options: UpscaleOptions
+    model: str
+    lpips_weights: Path | None
+    limit: int | None
+    defocus: bool
+    outputs: tuple[str, ...]
+    out: Path | None
+    force: bool
+
+
+def run(job: BenchJob, console: Console) -> None:
+    """Score.
+
+    Raises:
+        SsrError: naming what was wrong.
+    """
+    foreign: dict[str, Path] = {}
+    for pair in job.outputs:
+        name, equals, folder = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--outputs {pair} is not NAME=DIR.", "Write for example --outputs peer=results/peer.")
+        foreign[name] = Path(folder)
+    if job.out is not None:
+        check_writable(job.out, job.force)
+    models = load(job.model, job.options)
+    if job.defocus:
+        from ssr_cli.evaluation.defocus import score_defocus
+        from ssr_cli.paths import expand_folder
+
+        photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
+        score_defocus(photos, models, job.options, job.lpips_weights, job.limit, console, jsonl=job.out)
+        return
+    from ssr_cli.evaluation.benchmark import score_pairs
+
+    score_pairs(job.folders, models, job.options, job.lpips_weights, job.limit, console, foreign, job.out)

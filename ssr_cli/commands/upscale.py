@@ -1,0 +1,90 @@
+"""`ssr upscale`: one photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssr_cli.console import Console
+from ssr_cli.paths import check_writable, companion, output_path
+from ssr_cli.settings import UpscaleOptions
+
+if TYPE_CHECKING:
+    from ssr_cli.frames import Photo, Upscaled
+    from ssr_cli.pipeline import Models
+
+
+@dataclass(frozen=True)
+class UpscaleJob:
+    """What was asked for."""
+
+    photo: Path
+    out: Path | None
+    options: UpscaleOptions
+    model: str
+    save_kernel: bool
+    save_depth: bool
+    force: bool
+
+
+def run(job: UpscaleJob, console: Console) -> None:
+    """Check everything that can fail, then work, then write.
+
+    Raises:
+        SsrError: naming what was wrong.
+    """
+    target = output_path(job.photo, job.options.scale, job.out)
+    extras = {tag: companion(target, tag) for tag, wanted in (("kernel", job.save_kernel), ("depth", job.save_depth)) if wanted}
+    from ssr_cli.image.codec import check_format, read_photo
+
+    photo = read_photo(job.photo)
+    for path in (target, *extras.values()):
+        check_writable(path, job.force)
+    check_format(photo, target)
+    for note in photo.metadata["notes"]:
+        console.hint(f"{job.photo}: {note}")
+    models = load(job.model, job.options)
+    with console.progress(job.photo.name) as tell:
+        from ssr_cli.pipeline import upscale
+
+        result = upscale(photo, models, job.options, tell)
+    write(photo, result, models, target, extras, job.force)
+    console.result(describe(job.photo, target, extras, result) if console.mode == "json" else "\n".join(map(str, (target, *extras.values()))))
+
+
+def load(model: str, options: UpscaleOptions) -> Models:
+    """Models on the device that was asked for."""
+    from ssr_cli.device import resolve_device
+    from ssr_cli.pipeline import load_models
+    from ssr_cli.weights import load_checkpoint
+
+    return load_models(load_checkpoint(model), resolve_device(options.device))
+
+
+def write(photo: Photo, result: Upscaled, models: Models, target: Path, extras: dict[str, Path], force: bool) -> None:
+    """Write the result and the pictures that go with it."""
+    from ssr_cli.image.codec import write_photo
+    from ssr_cli.paths import publish
+    from ssr_cli.views import depth_view, kernel_view
+
+    write_photo(result.photo, target, force)
+    for tag, path in extras.items():
+        analysis = result.analysis
+        picture = depth_view(analysis.depth) if tag == "depth" else kernel_view(photo, analysis, models.dictionary)
+        with publish(path, force) as temporary:
+            picture.save(temporary)
+
+
+def describe(source: Path, target: Path, extras: dict[str, Path], result: Upscaled) -> dict[str, object]:
+    """The result for a machine."""
+    return {
+        "input": str(source),
+        "output": str(target),
+        "width": result.photo.width,
+        "height": result.photo.height,
+        "lr_psnr_before": result.lr_psnr_before,
+        "lr_psnr_after": result.lr_psnr_after,
+        "blur_radius_px": float(result.analysis.field.radius_px.median()),
+        **{tag: str(path) for tag, path in extras.items()},
+    }

@@ -53,7 +53,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Options of `ssr` itself."""
 
@@ -110,7 +112,9 @@ def batch(
 @app.command("inspect-kernel")
 def inspect_kernel(
     photo: PhotoFile,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture to write; photo.inspect.png by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Picture to write; photo.inspect.png by default.")
+    ] = None,
     device: Device = None,
     tile: Tile = None,
     model: Model = "lite",
@@ -127,7 +131,9 @@ def inspect_kernel(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures; made if missing.")] = Path("ssr-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pictures; made if missing.")] = Path(
+        "ssr-demo"
+    ),
     seed: Annotated[int, typer.Option(help="Which scene.")] = 0,
     steps: Steps = None,
     device: Device = None,
@@ -145,13 +151,17 @@ def demo(
 
 @app.command()
 def bench(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with LR/ and HR/, or with sharp photos for --defocus.")],
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders with LR/ and HR/, or with sharp photos for --defocus.")
+    ],
     steps: Steps = None,
     device: Device = None,
     model: Model = "lite",
     lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights (safetensors) to score with.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N pairs of each folder.")] = None,
-    defocus: Annotated[bool, typer.Option("--defocus", help="Render depth-dependent defocus from sharp photos.")] = False,
+    defocus: Annotated[
+        bool, typer.Option("--defocus", help="Render depth-dependent defocus from sharp photos.")
+    ] = False,
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image.")] = None,
@@ -239,7 +249,10 @@ def _run(arguments: list[str], console: Console) -> int:
         if os.environ.get("SSR_DEBUG"):
             raise
         what = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        print(f"error: ssr failed unexpectedly ({what}). Run it again with SSR_DEBUG=1 and report what it prints.", file=sys.stderr)
+        print(
+            f"error: ssr failed unexpectedly ({what}). Run it again with SSR_DEBUG=1 and report what it prints.",
+            file=sys.stderr,
+        )
         return ExitCode.INTERNAL
 
 

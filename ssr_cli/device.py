@@ -26,7 +26,9 @@ def resolve_device(name: str) -> torch.device:
     if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
         raise DeviceError(f"There is no device {name!r}.", "Use --device auto, cpu, cuda, cuda:N or mps.")
     if kind == "cuda" and (not cuda or int(index or 0) >= torch.cuda.device_count()):
-        raise DeviceError(f"Device {name} is not available here.", "Use --device auto or cpu, or install a CUDA build of torch.")
+        raise DeviceError(
+            f"Device {name} is not available here.", "Use --device auto or cpu, or install a CUDA build of torch."
+        )
     if kind == "mps" and not mps:
         raise DeviceError("Device mps is not available here.", "Use --device auto or cpu.")
     return torch.device(name)

@@ -40,7 +40,10 @@ def output_path(source: Path, scale: float, out: Path | None = None, suffix: str
         return out / name
     if out.suffix.lower() not in OUTPUT_SUFFIXES:
         known = " ".join(sorted(OUTPUT_SUFFIXES))
-        raise OutputError(f"{out} is neither a folder nor a kind of file ssr writes.", f"Name an existing folder or end it in one of {known}.")
+        raise OutputError(
+            f"{out} is neither a folder nor a kind of file ssr writes.",
+            f"Name an existing folder or end it in one of {known}.",
+        )
     return out
 
 
@@ -104,7 +107,9 @@ def check_writable(path: Path, force: bool) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise OutputError(f"The folder {path.parent} cannot be written to: {error.strerror}.", "Choose another with -o.") from error
+        raise OutputError(
+            f"The folder {path.parent} cannot be written to: {error.strerror}.", "Choose another with -o."
+        ) from error
 
 
 @contextmanager
@@ -137,7 +142,9 @@ def publish(path: Path, force: bool) -> Iterator[Path]:
     except FileExistsError as error:
         raise OutputError(f"{path} exists already.", "Use --force to overwrite it or -o to write elsewhere.") from error
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.", "Check the folder and the disk's free space.") from error
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.", "Check the folder and the disk's free space."
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

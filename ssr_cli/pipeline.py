@@ -1,7 +1,7 @@
 """The story of one photo, in numbered steps. No printing, no paths; progress goes to a callback.
 
 1. Depth of the whole photo.
-2. SVKR, round by round over all tiles; after each round the whole photo is asked for its thin lens and consensus kernel.
+2. SVKR, round by round over all tiles; after each round the whole photo gives its thin lens and consensus.
 3. Per tile: SVKR with those answers, AMF, posterior mean, flow, kernel consistency.
 4. The exact size that was asked for.
 """
@@ -66,7 +66,9 @@ def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
         suite.load_state_dict(checkpoint.state, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         text = str(error).splitlines()[0]
-        raise WeightsError(f"The checkpoint does not fit this version of ssr: {text}.", "Update ssr or use --model lite.") from error
+        raise WeightsError(
+            f"The checkpoint does not fit this version of ssr: {text}.", "Update ssr or use --model lite."
+        ) from error
     suite.eval().requires_grad_(False)
     return Models(suite.to(device, memory_format=torch.channels_last), default_dictionary(), device)  # type: ignore[call-overload]
 
@@ -115,7 +117,10 @@ def _fit(work: _Work, models: Models, priors: list[PhotoPrior]) -> PhotoPrior:
         state = models.suite.svkr(y, depth, models.dictionary, priors)[-1]
         rows, columns = tile.inner()
         # The same pixels whatever the tiles are: those whose absolute coordinates are multiples of the step.
-        pick = (slice(rows.start + -tile.core.top % step, rows.stop, step), slice(columns.start + -tile.core.left % step, columns.stop, step))
+        pick = (
+            slice(rows.start + -tile.core.top % step, rows.stop, step),
+            slice(columns.start + -tile.core.left % step, columns.stop, step),
+        )
         planes = [state.disparity, state.radius_px, state.confidence_px, state.code]
         samples.append([p[(..., *pick)].flatten(2).cpu() for p in planes])
     disparity, radius, confidence, code = (torch.cat([s[i] for s in samples], -1) for i in range(4))
@@ -124,7 +129,7 @@ def _fit(work: _Work, models: Models, priors: list[PhotoPrior]) -> PhotoPrior:
 
 
 def _fit_rounds(work: _Work, models: Models, progress: Progress) -> list[PhotoPrior]:
-    """Step 2: every round; round t is run again from the start with what rounds before it said, which costs no memory."""
+    """Step 2: every round; round t runs again from the start with what earlier ones said, which costs no memory."""
     priors: list[PhotoPrior] = []
     rounds = models.suite.svkr.config.rounds
     for t in range(rounds):
@@ -179,14 +184,18 @@ def _silent(what: str, done: int, total: int) -> None:
     """Progress nobody asked for."""
 
 
-def _guarded(photo: Photo, options: UpscaleOptions, attempt: Callable[[int], Upscaled | Analysis]) -> Upscaled | Analysis:
+def _guarded(
+    photo: Photo, options: UpscaleOptions, attempt: Callable[[int], Upscaled | Analysis]
+) -> Upscaled | Analysis:
     """Run with halving tiles; when even the smallest does not fit, say so in a sentence."""
     try:
         with torch.inference_mode():
             return with_halving(_chosen_tile(options, photo), max(photo.height, photo.width), attempt, is_out_of_memory)
     except (RuntimeError, MemoryError) as error:
         if is_out_of_memory(error):
-            raise DeviceError("The device ran out of memory even with the smallest tile.", "Use --device cpu.") from error
+            raise DeviceError(
+                "The device ran out of memory even with the smallest tile.", "Use --device cpu."
+            ) from error
         raise
 
 
@@ -247,7 +256,13 @@ class _Energy:
 
 
 def _restore_tile(
-    work: _Work, tile: Tile, models: Models, options: UpscaleOptions, priors: list[PhotoPrior], maps: _Maps, energy: _Energy
+    work: _Work,
+    tile: Tile,
+    models: Models,
+    options: UpscaleOptions,
+    priors: list[PhotoPrior],
+    maps: _Maps,
+    energy: _Energy,
 ) -> Tensor:
     """Step 3 for one tile: (3, H, W) encoded, of the tile's core."""
     suite, scale = models.suite, models.dictionary.scale
@@ -272,7 +287,8 @@ def _restore_tile(
         maps.put_round(t, tile, state)
     maps.put("gates", tile, fused.gates)
     big_rows, big_columns = tile.inner(scale)
-    return image[0, :, big_rows, big_columns].cpu()
+    core: Tensor = image[0, :, big_rows, big_columns].cpu()
+    return core
 
 
 def upscale(photo: Photo, models: Models, options: UpscaleOptions, progress: Progress | None = None) -> Upscaled:

@@ -45,13 +45,17 @@ class UpscaleOptions:
     def __post_init__(self) -> None:
         """Enforce the ranges."""
         if not 1.0 < self.scale <= 8.0:
-            raise UsageError(f"Scale {self.scale:g} is out of range.", "Choose a scale above 1 and at most 8, for example -s 4.")
+            raise UsageError(
+                f"Scale {self.scale:g} is out of range.", "Choose a scale above 1 and at most 8, for example -s 4."
+            )
         if not 0 <= self.steps <= 64:
             raise UsageError(f"{self.steps} steps are out of range.", "Choose --steps from 0 (most faithful) to 64.")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"Seed {self.seed} is out of range.", "Choose --seed from 0 to 4294967295.")
         if self.tile is not None and self.tile != 0 and self.tile < 32:
-            raise UsageError(f"A tile of {self.tile} pixels is out of range.", "Choose --tile 32 or more, or 0 to never tile.")
+            raise UsageError(
+                f"A tile of {self.tile} pixels is out of range.", "Choose --tile 32 or more, or 0 to never tile."
+            )
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdigit())):
             raise UsageError(f"There is no device {self.device!r}.", "Use --device auto, cpu, cuda, cuda:N or mps.")

@@ -13,6 +13,14 @@ from ssr_cli.models.depth import DepthConfig, DepthNet
 from ssr_cli.models.restorer import Restorer, RestorerConfig
 from ssr_cli.models.svkr import Svkr, SvkrConfig
 
+_PARTS: dict[str, type[Any]] = {
+    "depth": DepthConfig,
+    "svkr": SvkrConfig,
+    "amf": AmfConfig,
+    "restorer": RestorerConfig,
+    "flow": FlowConfig,
+}
+
 
 @dataclass(frozen=True)
 class SuiteConfig:
@@ -36,13 +44,11 @@ class SuiteConfig:
             KeyError: for a part or a number this version does not know.
         """
         parts: dict[str, Any] = {}
-        for part in fields(cls):
-            known = {f.name for f in fields(part.default_factory())}  # type: ignore[misc, arg-type]
-            values = data[part.name]
-            if unknown := set(values) - known:
-                raise KeyError(f"{part.name}.{sorted(unknown)[0]}")
-            kind = type(part.default_factory())  # type: ignore[misc]
-            parts[part.name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        for name, kind in _PARTS.items():
+            values = data[name]
+            if unknown := set(values) - {f.name for f in fields(kind)}:
+                raise KeyError(f"{name}.{sorted(unknown)[0]}")
+            parts[name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
         return cls(**parts)
 
 

@@ -1,6 +1,6 @@
 """Tiles of a photo: a pure plan whose cores partition the photo, and a run that halves tiles when memory runs out.
 
-No blending window is needed: with an overlap of the model's receptive field a tile's core is what the whole photo gives.
+No blending window is needed: with enough overlap the core of a tile is what the whole photo gives.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def _aligned(n: int) -> int:
     return -(-n // ALIGNMENT) * ALIGNMENT
 
 
-def with_halving(tile: int, largest: int, attempt: Callable[[int], T], is_out_of_memory: Callable[[BaseException], bool]) -> T:
+def with_halving(
+    tile: int, largest: int, attempt: Callable[[int], T], is_out_of_memory: Callable[[BaseException], bool]
+) -> T:
     """Try a tile size, then halves of it, until the memory suffices.
 
     Args:

@@ -22,7 +22,7 @@ PANEL = 560
 
 
 def palette(value: Tensor) -> Tensor:
-    """Colours (3, h, w) for values 0..1 (h, w): dark blue, teal, sand; lightness rises steadily, so it survives greyscale."""
+    """Colours (3, h, w) for values 0..1 (h, w): dark blue, teal, sand, steadily lighter."""
     v = value.clamp(0, 1)
     red = 0.07 + 0.95 * v**1.8
     green = 0.08 + 0.86 * v**0.95
@@ -70,7 +70,7 @@ def radius_limit(field: KernelField) -> float:
 
 
 def kernel_sheet(photo: Photo, field: KernelField, dictionary: KernelDictionary, size: tuple[int, int]) -> Image.Image:
-    """Local kernels laid over the dimmed photo where they belong, each brightest at 1, drawn at HR pixel size or larger.
+    """Local kernels laid over the dimmed photo where they belong, each brightest at 1.
 
     Args:
         photo: the photo.
@@ -92,7 +92,9 @@ def kernel_sheet(photo: Photo, field: KernelField, dictionary: KernelDictionary,
             side = min(cell - 6, size[0] // rows - 2, size[1] // columns - 2)
             if side < 6:
                 continue
-            picture = Image.fromarray((tile * 255).round().astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+            picture = Image.fromarray((tile * 255).round().astype(np.uint8)).resize(
+                (side, side), Image.Resampling.NEAREST
+            )
             left, top = round(cx * size[1] - side / 2), round(cy * size[0] - side / 2)
             sheet.paste(picture, (left, top))
             draw.rectangle([left - 1, top - 1, left + side, top + side], outline=(200, 200, 200))

@@ -86,7 +86,9 @@ def read_table(path: Path | None = None) -> dict[str, Entry]:
         try:
             entries[name] = Entry(id=name, **values)
         except TypeError as error:
-            raise WeightsError(f"Entry models.{name} of {path} is not understood: {error}.", "Mend the entry.") from error
+            raise WeightsError(
+                f"Entry models.{name} of {path} is not understood: {error}.", "Mend the entry."
+            ) from error
     return entries
 
 
@@ -98,9 +100,13 @@ def _digest(path: Path) -> str:
 def _verify(path: Path, entry: Entry) -> None:
     """Compare a file with what the table says of it."""
     if entry.size is not None and path.stat().st_size != entry.size:
-        raise WeightsError(f"{path} has {path.stat().st_size} bytes and not {entry.size}.", "Install or download it again.")
+        raise WeightsError(
+            f"{path} has {path.stat().st_size} bytes and not {entry.size}.", "Install or download it again."
+        )
     if entry.sha256 is not None and _digest(path) != entry.sha256:
-        raise WeightsError(f"{path} is damaged: its SHA-256 is not the one in weights.toml.", "Install or download it again.")
+        raise WeightsError(
+            f"{path} is damaged: its SHA-256 is not the one in weights.toml.", "Install or download it again."
+        )
 
 
 def _from_hub(entry: Entry) -> Path:
@@ -165,7 +171,9 @@ def load_checkpoint(model: str = "lite") -> Checkpoint:
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         return Checkpoint(json.loads(metadata["config"]), state, json.loads(metadata.get("provenance", "{}")))
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path} is not a checkpoint of ssr: {error}.", "Use one made by ssr train --stage pack.") from error
+        raise WeightsError(
+            f"{path} is not a checkpoint of ssr: {error}.", "Use one made by ssr train --stage pack."
+        ) from error
 
 
 def save_checkpoint(path: Path, config: dict[str, Any], state: dict[str, Tensor], provenance: dict[str, Any]) -> None:

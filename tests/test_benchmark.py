@@ -35,11 +35,12 @@ class Recorder:
         self.tables.append((title, list(columns), [list(row) for row in rows]))
 
     @contextmanager
-    def progress(self, description: str, total: int) -> Iterator[Callable[..., None]]:
-        def advance(n: int = 1) -> None:
-            self.advanced += n
+    def progress(self, title: str) -> Iterator[Callable[[str, int, int], None]]:
+        def tell(what: str, done: int, total: int) -> None:
+            assert 0 <= done < total
+            self.advanced += 1
 
-        yield advance
+        yield tell
 
 
 def _console() -> Any:

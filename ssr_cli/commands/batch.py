@@ -61,14 +61,18 @@ def run(job: BatchJob, console: Console) -> None:
     _summary(outcomes, console)
     failed = sum(o.status == "failed" for o in outcomes)
     if failed:
-        raise BatchFailed(f"{failed} of {len(outcomes)} photos failed.", "The lines above say why; the others are done.")
+        raise BatchFailed(
+            f"{failed} of {len(outcomes)} photos failed.", "The lines above say why; the others are done."
+        )
 
 
 def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.", "Choose another with -o.") from error
+        raise OutputError(
+            f"The folder {folder} cannot be made: {error.strerror}.", "Choose another with -o."
+        ) from error
 
 
 class _Worker:

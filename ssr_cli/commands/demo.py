@@ -44,7 +44,9 @@ def run(job: DemoJob, console: Console) -> None:
     try:
         job.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"The folder {job.out} cannot be made: {error.strerror}.", "Choose another with -o.") from error
+        raise OutputError(
+            f"The folder {job.out} cannot be made: {error.strerror}.", "Choose another with -o."
+        ) from error
     sheet_path = job.out / "demo.png"
     for path in (sheet_path, *(job.out / f"demo_{n}.png" for n in _FILES)):
         check_writable(path, job.force)
@@ -89,7 +91,7 @@ def _scores(pictures: dict[str, Tensor], truth: Tensor, lpips_weights: Path | No
 
 
 def kernel_and_depth_errors(analysis: Analysis, demo: Demo) -> list[dict[str, float]]:
-    """Errors before (depth only) and after every round: blur sigma in HR px, rank correlation and edge error of depth."""
+    """Errors before (depth only) and after every round: sigma in HR px, rank and edge errors of depth."""
     from ssr_cli.evaluation.metrics import edge_error, spearman
 
     truth = demo.depth.disparity
@@ -116,11 +118,26 @@ def _draw(job: DemoJob, demo: Demo, analysis: Analysis, pictures: dict[str, Tens
     depth = views.depth_view(analysis.depth, size)
     true_map = views.to_picture(views.palette(true_radius / most).repeat_interleave(4, 1).repeat_interleave(4, 2))
     files: dict[str, Any] = {n: views.to_picture(p) for n, p in pictures.items()}
-    files |= {"input": views.to_picture(demo.lr.rgb), "truth": views.to_picture(demo.hr.rgb), "depth": depth, "radius": radius}
+    files |= {
+        "input": views.to_picture(demo.lr.rgb),
+        "truth": views.to_picture(demo.hr.rgb),
+        "depth": depth,
+        "radius": radius,
+    }
     near, bar = views.colour_bar(size[1], "far", "near"), views.colour_bar(size[1], "0", f"{most:.1f} HR px")
-    rows = [
-        [("photo (pixels enlarged)", views.to_picture(enlarged), None), ("bicubic", files["bicubic"], None), ("ssr", files["result"], None), ("truth", files["truth"], None)],
-        [("depth, refined", depth, near), ("depth, true", views.depth_view(demo.depth, size), near), ("blur radius, estimated", radius, bar), ("blur radius, true", true_map, bar)],
+    rows: list[list[tuple[str, Any, Any]]] = [
+        [
+            ("photo (pixels enlarged)", views.to_picture(enlarged), None),
+            ("bicubic", files["bicubic"], None),
+            ("ssr", files["result"], None),
+            ("truth", files["truth"], None),
+        ],
+        [
+            ("depth, refined", depth, near),
+            ("depth, true", views.depth_view(demo.depth, size), near),
+            ("blur radius, estimated", radius, bar),
+            ("blur radius, true", true_map, bar),
+        ],
     ]
     sheet = views.sheet([[views.framed(picture, title, foot) for title, picture, foot in row] for row in rows])
     for path, picture in [(sheet_path, sheet), *((job.out / f"demo_{n}.png", files[n]) for n in _FILES)]:

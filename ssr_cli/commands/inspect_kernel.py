@@ -74,7 +74,9 @@ def summarise(analysis: Analysis, dictionary: KernelDictionary) -> dict[str, Any
         kind = name.split(",")[0].split(" ")[0]
         kinds[kind] = kinds.get(kind, 0.0) + float(weight)
     return {
-        "blur_radius_px": {name: round(float(q), 3) for name, q in zip(("p5", "median", "p95"), quantiles, strict=True)},
+        "blur_radius_px": {
+            name: round(float(q), 3) for name, q in zip(("p5", "median", "p95"), quantiles, strict=True)
+        },
         "expected_error_px": round(float(field.confidence_px.median()), 3),
         "noise": round(float(field.noise.median()), 5),
         "kinds": {k: round(v, 3) for k, v in sorted(kinds.items(), key=lambda kv: -kv[1])},
@@ -102,7 +104,7 @@ def _rows(summary: dict[str, Any]) -> dict[str, str]:
         "expected error (HR px)": f"{summary['expected_error_px']:.2f}",
         "kinds": ", ".join(f"{k} {100 * v:.0f} %" for k, v in summary["kinds"].items()),
         "commonest kernel": summary["commonest_atom"],
-        "thin lens": f"radius = |{lens['alpha_px']:.2f} d {lens['beta_px']:+.2f}| px, residual {lens['residual_px']:.2f} px",
+        "thin lens": f"|{lens['alpha_px']:.2f} d {lens['beta_px']:+.2f}| px, residual {lens['residual_px']:.2f} px",
         "sharpest at": where,
         "unexplained": f"{255 * summary['noise']:.1f} / 255",
     }

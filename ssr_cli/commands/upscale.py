@@ -35,7 +35,11 @@ def run(job: UpscaleJob, console: Console) -> None:
         SsrError: naming what was wrong.
     """
     target = output_path(job.photo, job.options.scale, job.out)
-    extras = {tag: companion(target, tag) for tag, wanted in (("kernel", job.save_kernel), ("depth", job.save_depth)) if wanted}
+    extras = {
+        tag: companion(target, tag)
+        for tag, wanted in (("kernel", job.save_kernel), ("depth", job.save_depth))
+        if wanted
+    }
     from ssr_cli.image.codec import check_format, read_photo
 
     photo = read_photo(job.photo)
@@ -50,7 +54,11 @@ def run(job: UpscaleJob, console: Console) -> None:
 
         result = upscale(photo, models, job.options, tell)
     write(photo, result, models, target, extras, job.force)
-    console.result(describe(job.photo, target, extras, result) if console.mode == "json" else "\n".join(map(str, (target, *extras.values()))))
+    console.result(
+        describe(job.photo, target, extras, result)
+        if console.mode == "json"
+        else "\n".join(map(str, (target, *extras.values())))
+    )
 
 
 def load(model: str, options: UpscaleOptions) -> Models:

@@ -46,7 +46,9 @@ class Flow(nn.Module):
         super().__init__()
         self.config = config
         blocks = 3 * config.scale**2
-        self.net = UNet(2 * blocks + config.features + 1, config.widths, config.encoder, config.decoder, config.conditions)
+        self.net = UNet(
+            2 * blocks + config.features + 1, config.widths, config.encoder, config.decoder, config.conditions
+        )
         self.head = zeroed(conv3(config.widths[0], blocks))
 
     def forward(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor, fused: Fused) -> Tensor:

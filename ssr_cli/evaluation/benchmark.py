@@ -195,11 +195,11 @@ def score_pairs(
     if models is not None and pairs:
         timed_upscale(read_rgb(pairs[0].lr), models, options)  # the first run pays for warming up; no row does
     rows: list[Row] = []
-    with row_writer(jsonl) as write, console.progress("Scoring", len(pairs)) as advance:
-        for pair in pairs:
+    with row_writer(jsonl) as write, console.progress("Scoring") as tell:
+        for done, pair in enumerate(pairs):
+            tell(pair.name, done, len(pairs))
             for row in score_pair(pair, methods, judge, options.scale):
                 rows.append(row)
                 write(row)
-            advance()
     print_means(rows, console)
     return rows

@@ -151,15 +151,15 @@ def score_defocus(
     names, crops = _load(photos, limit)
     judge = Judge(lpips_weights, resolve_device(options.device))
     rows: list[Row] = []
-    with row_writer(jsonl) as write, console.progress("Scoring rendered defocus", len(crops)) as advance:
+    with row_writer(jsonl) as write, console.progress("Scoring rendered defocus") as tell:
         for index, name in enumerate(names):
+            tell(name, index, len(names))
             scene = defocus_scene(crops, index, seed, noise)
             if index == 0 and models is not None:
                 timed_upscale(scene.lr, models, options)  # the first run pays for warming up; no row does
             for row in _score_scene(scene, models, options, judge):
                 rows.append({"set": "defocus", "image": name, **row})
                 write(rows[-1])
-            advance()
     print_means(rows, console)
     print_rounds(rows, console)
     return rows

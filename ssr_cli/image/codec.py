@@ -34,7 +34,7 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
         max_pixels: refuse more.
 
     Returns:
-        The photo; its metadata holds "exif", "alpha" (h, w), "grey", "dpi" and "notes" where there is something to hold.
+        The photo; its metadata holds "exif", "alpha" (h, w), "grey", "dpi" and "notes" where there are any.
 
     Raises:
         InputError: if it is missing, damaged, too large or of a kind not supported.
@@ -58,7 +58,17 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
         raise InputError(f"{path} has more pixels than allowed.", "Make it smaller first.") from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read.", "Check its permissions.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, KeyError, IndexError, TypeError, MemoryError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        KeyError,
+        IndexError,
+        TypeError,
+        MemoryError,
+    ) as error:
         # Decoders report damage with whatever exception they stumbled over.
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
 
@@ -73,7 +83,10 @@ def _png_depth(path: Path) -> int:
 def _refuse(path: Path, image: Image.Image, max_pixels: int) -> None:
     """What is not supported is refused, never silently mangled."""
     if image.width * image.height > max_pixels:
-        raise InputError(f"{path} has {image.width} x {image.height} pixels, more than the {max_pixels} allowed.", "Make it smaller first.")
+        raise InputError(
+            f"{path} has {image.width} x {image.height} pixels, more than the {max_pixels} allowed.",
+            "Make it smaller first.",
+        )
     if getattr(image, "n_frames", 1) > 1:
         raise InputError(f"{path} is animated or has several pages.", "Save the frame you want as PNG first.")
     if image.format not in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "MPO"):
@@ -81,7 +94,10 @@ def _refuse(path: Path, image: Image.Image, max_pixels: int) -> None:
     bits = image.tag_v2.get(258, 8) if image.format == "TIFF" else _png_depth(path) if image.format == "PNG" else 8  # type: ignore[attr-defined]
     deepest = max(bits) if isinstance(bits, tuple) else bits
     if deepest > 8 or image.mode in _DEEP_MODES:
-        raise InputError(f"{path} has 16 or more bits per channel, which is not supported yet.", "Save it with 8 bits per channel first.")
+        raise InputError(
+            f"{path} has 16 or more bits per channel, which is not supported yet.",
+            "Save it with 8 bits per channel first.",
+        )
 
 
 def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -167,7 +183,9 @@ def check_format(photo: Photo, path: Path) -> None:
         OutputError: for alpha in a JPEG.
     """
     if path.suffix.lower() in (".jpg", ".jpeg") and "alpha" in photo.metadata:
-        raise OutputError(f"{path} is a JPEG, which cannot hold the photo's transparency.", "Write .png or .webp instead.")
+        raise OutputError(
+            f"{path} is a JPEG, which cannot hold the photo's transparency.", "Write .png or .webp instead."
+        )
 
 
 def write_photo(photo: Photo, path: Path, force: bool = False) -> None:
@@ -186,7 +204,9 @@ def write_photo(photo: Photo, path: Path, force: bool = False) -> None:
     limit = 65_535 if suffix in (".jpg", ".jpeg") else 16_383 if suffix == ".webp" else 2**31 - 1
     if max(photo.width, photo.height) > limit:
         raise OutputError(f"{path} cannot hold {photo.width} x {photo.height} pixels.", "Write .png instead.")
-    options: dict[str, Any] = {".png": {"compress_level": 4}, ".webp": {"quality": 95}}.get(suffix, {"quality": 95, "subsampling": 0})
+    options: dict[str, Any] = {".png": {"compress_level": 4}, ".webp": {"quality": 95}}.get(
+        suffix, {"quality": 95, "subsampling": 0}
+    )
     if exif := _tidy_exif(photo):
         options["exif"] = exif
     if dpi := photo.metadata.get("dpi"):

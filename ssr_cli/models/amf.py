@@ -70,7 +70,8 @@ class Amf(nn.Module):
         scores = (q[:, :, None] * k[:, None]).sum(4) / size**0.5  # (B, 3 asking, 3 asked, heads, h, w)
         shares = torch.softmax(scores.float(), 2).to(v.dtype)
         mixed = (shares[:, :, :, :, None] * v[:, None]).sum(2)  # (B, 3, heads, size, h, w)
-        return tokens + self.merge(mixed.reshape(b, -1, h, w))
+        attended: Tensor = tokens + self.merge(mixed.reshape(b, -1, h, w))
+        return attended
 
     def forward(self, y: Tensor, state: RoundState, prior: PhotoPrior, drop: Tensor | None = None) -> Fused:
         """Fuse.
@@ -93,7 +94,7 @@ class Amf(nn.Module):
             depth, kernel = depth * drop[:, :1, None, None], kernel * drop[:, 1:, None, None]
         tokens = self._attend(torch.cat([self.photo(y - 0.5), depth, kernel], 1))
         gates = torch.softmax(self.gate(tokens).float(), 1)
-        weighted = tokens.unflatten(1, (3, -1)) * gates[:, :, None].to(tokens.dtype)
+        weighted = tokens.view(tokens.shape[0], 3, -1, *tokens.shape[2:]) * gates[:, :, None].to(tokens.dtype)
         h = weighted.sum(1)
         pyramid: list[Tensor] = []
         for level in self.levels:

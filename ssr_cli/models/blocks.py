@@ -40,7 +40,8 @@ class ResBlock(nn.Module):
         if self.modulate is not None and condition is not None:
             gain, shift = self.modulate(condition).chunk(2, 1)
             h = h * (1 + gain) + shift
-        return x + self.conv2(F.silu(h))
+        out: Tensor = x + self.conv2(F.silu(h))
+        return out
 
 
 class UNet(nn.Module):
@@ -75,6 +76,13 @@ class UNet(nn.Module):
         self.ups = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(levels - 1))
         self.up_blocks = nn.ModuleList(stack(i, decoder[i]) for i in range(levels - 1))
 
+    @staticmethod
+    def _through(blocks: nn.Module, h: Tensor, conditions: Sequence[Tensor] | None, level: int) -> Tensor:
+        """All blocks of one level."""
+        for block in blocks.children():
+            h = block(h, None if conditions is None else conditions[level])
+        return h
+
     def forward(self, x: Tensor, conditions: Sequence[Tensor] | None = None) -> Tensor:
         """Features at the finest level.
 
@@ -85,19 +93,17 @@ class UNet(nn.Module):
         Returns:
             (B, widths[0], h, w).
         """
-        h = self.stem(x)
+        h: Tensor = self.stem(x)
         skips: list[Tensor] = []
         last = len(self.downs)
         for level in range(last + 1):
-            for block in self.down_blocks[level]:  # type: ignore[union-attr]
-                h = block(h, None if conditions is None else conditions[level])
+            h = self._through(self.down_blocks[level], h, conditions, level)
             if level < last:
                 skips.append(h)
                 h = self.downs[level](h)
         for level in reversed(range(last)):
             h = F.interpolate(self.ups[level](h), scale_factor=2.0, mode="nearest") + skips[level]
-            for block in self.up_blocks[level]:  # type: ignore[union-attr]
-                h = block(h, None if conditions is None else conditions[level])
+            h = self._through(self.up_blocks[level], h, conditions, level)
         return h
 
 

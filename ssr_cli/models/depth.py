@@ -39,7 +39,7 @@ class DepthNet(nn.Module):
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         """Size of the copy for a photo of that size: longest side `side`, both multiples of the deepest stride."""
-        stride = 2 ** (len(self.config.widths) - 1)
+        stride: int = 2 ** (len(self.config.widths) - 1)
         ratio = self.config.side / max(height, width)
 
         def fit(n: int) -> int:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 #: Focus candidates in disparity: dense inside the scene, sparse outside (blur that only grows or falls with depth).
-_FOCUS = torch.cat([torch.tensor([-8.0, -3.0, -1.5, -0.8]), torch.linspace(-0.4, 1.4, 37), torch.tensor([1.8, 2.5, 4, 9])])
+_FOCUS = torch.cat(
+    [torch.tensor([-8.0, -3.0, -1.5, -0.8]), torch.linspace(-0.4, 1.4, 37), torch.tensor([1.8, 2.5, 4, 9])]
+)
 
 
 @dataclass(frozen=True)

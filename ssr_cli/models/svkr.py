@@ -149,7 +149,7 @@ class Refinement(nn.Module):
 
 
 def _spread_prior(prior: PhotoPrior | None, depth: Tensor, code: Tensor) -> Tensor:
-    """The photo-wide statements as planes (B, 4 + P, h, w): lens radius, its residual, mean radius, a flag, mean code."""
+    """The photo-wide statements as planes (B, 4 + P, h, w): lens radius, residual, mean radius, flag, mean code."""
     b, _, h, w = depth.shape
     if prior is None:
         return torch.zeros(b, 4 + code.shape[1], h, w, device=depth.device, dtype=code.dtype)

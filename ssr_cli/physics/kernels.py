@@ -118,7 +118,8 @@ def _code_matrix(atoms: Tensor) -> Tensor:
     codes = weighted @ basis.T
     unit = torch.cdist(codes, codes).sum() / (count * (count - 1))
     eye = torch.eye(k * k).reshape(k * k, k, k)
-    return spectrum(eye) @ basis.T / unit
+    matrix: Tensor = spectrum(eye) @ basis.T / unit
+    return matrix
 
 
 @lru_cache(maxsize=2)

@@ -1,4 +1,9 @@
-"""Solvers that pull a picture onto the set of pictures whose photograph is the one at hand."""
+"""Solvers that pull a picture onto the set of pictures whose photograph is the one at hand.
+
+Both solve `(A S At) z = r` and return `dx = S At z`. `S = 1 / (At 1)` evens out how often an HR pixel is looked at
+(at the photo's border replicated pixels count many times). Since rows of A sum to one, `A S At` then has no eigenvalue
+above 1 whatever the kernels are, which is what lets an iteration with constant coefficients be safe.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +12,43 @@ from torch import Tensor
 
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 
+#: HR pixels looked at less often than this share of the average are not corrected more for it.
+_LEAST = 0.25
 
-def _normal(operator: SpatiallyVariantBlur, z: Tensor, damping: float) -> Tensor:
-    """`(A At + damping) z`, times s^2 so that its largest eigenvalue is about 1."""
-    return operator.forward(operator.adjoint(z)) * operator.scale**2 + damping * z
+
+class _Normal:
+    """`A S At` of an operator and the way back to the picture."""
+
+    def __init__(self, operator: SpatiallyVariantBlur, like: Tensor) -> None:
+        self.operator = operator
+        seen = operator.adjoint(torch.ones_like(like[:, :1]))
+        self.spread = 1.0 / seen.clamp_min(_LEAST / operator.scale**2)  # (B, 1, H, W)
+
+    def back(self, z: Tensor) -> Tensor:
+        """`S At z`, (B, C, H, W)."""
+        return self.spread * self.operator.adjoint(z)
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """`A S At z`, (B, C, h, w)."""
+        return self.operator.forward(self.back(z))
 
 
 def conjugate_gradients(
     operator: SpatiallyVariantBlur, residual: Tensor, steps: int, damping: float = 0.0, stop_rms: float = 0.0
 ) -> Tensor:
-    """Correction `dx = At (A At + lam I)^-1 r` by conjugate gradients (Hestenes and Stiefel 1952).
+    """Correction `dx = S At (A S At + damping)^-1 r` by conjugate gradients (Hestenes and Stiefel 1952).
 
     Args:
         operator: A.
         residual: (B, C, h, w), `y - A x`.
         steps: most iterations.
-        damping: lam times s^2.
+        damping: added to eigenvalues that lie in 0..1.
         stop_rms: stop as soon as the root mean square of the remaining residual is below (discrepancy principle).
 
     Returns:
         (B, C, H, W) to be added to x. Inner products run over everything given, so this is for whole photos.
     """
+    normal = _Normal(operator, residual)
     z = torch.zeros_like(residual)
     r = residual.clone()
     direction = r.clone()
@@ -35,34 +56,35 @@ def conjugate_gradients(
     for _ in range(steps):
         if float(r.square().mean().sqrt()) <= stop_rms or float(energy) < 1e-20:
             break
-        image = _normal(operator, direction, damping)
+        image = normal(direction) + damping * direction
         step = energy / (direction * image).sum().clamp_min(1e-20)
         z = z + step * direction
         r = r - step * image
         fresh = r.square().sum()
         direction = r + (fresh / energy) * direction
         energy = fresh
-    return operator.adjoint(z) * operator.scale**2
+    return normal.back(z)
 
 
 def chebyshev(
-    operator: SpatiallyVariantBlur, residual: Tensor, steps: int, low: float = 0.08, high: float = 1.25
+    operator: SpatiallyVariantBlur, residual: Tensor, steps: int, low: float = 0.08, high: float = 1.05
 ) -> Tensor:
-    """The same correction by Chebyshev semi-iteration, whose coefficients are constants (Golub and Varga 1961).
+    """The same correction, undamped, by Chebyshev semi-iteration with constant coefficients (Golub and Varga 1961).
 
     No inner products: every place depends on its neighbourhood alone, so tiles agree with the whole photo. Components
-    of `s^2 A At` with eigenvalues far below `low` are corrected partly, which keeps noise from being amplified.
+    with eigenvalues far below `low` are corrected partly, which keeps noise from being amplified.
 
     Args:
         operator: A.
         residual: (B, C, h, w), `y - A x`.
         steps: iterations, each one A and one At.
         low: smallest eigenvalue treated fully.
-        high: bound on the largest eigenvalue.
+        high: bound on the largest eigenvalue; above 1 because reduced dictionaries have small negative lobes.
 
     Returns:
         (B, C, H, W) to be added to x.
     """
+    normal = _Normal(operator, residual)
     centre, half = (high + low) / 2, (high - low) / 2
     z = torch.zeros_like(residual)
     r = residual
@@ -73,8 +95,8 @@ def chebyshev(
         z = z + direction
         if i + 1 == steps:
             break
-        r = r - _normal(operator, direction, 0.0)
+        r = r - normal(direction)
         fresh = 1.0 / (2 * sigma - rho)
         direction = fresh * rho * direction + (2 * fresh / half) * r
         rho = fresh
-    return operator.adjoint(z) * operator.scale**2
+    return normal.back(z)

@@ -82,7 +82,9 @@ def smooth_field(rng: np.random.Generator, scale: int) -> BlurModel:
     for i in range(16):
         major = float(np.clip(base * math.exp(rng.normal(0, 0.35)), 0.3, 4.5))
         minor = float(np.clip(major * rng.uniform(0.4, 1.0), 0.25, major))
-        kernels.append(shapes.gaussian(major, minor, float(angle0 + swirl * (i % 4 + i // 4) / 3 + rng.normal(0, 0.15))))
+        kernels.append(
+            shapes.gaussian(major, minor, float(angle0 + swirl * (i % 4 + i // 4) / 3 + rng.normal(0, 0.15)))
+        )
     stacked = with_sensor_box(torch.stack(kernels), scale)
     return lambda disparity: LocalKernels(stacked, control_weights(4, 4, *disparity.shape))
 

@@ -82,7 +82,9 @@ def hit_card(rays: Tensor, centre: tuple[float, float], depth: float, size: floa
     return Hit(torch.full_like(u, depth), u, v, torch.ones_like(u), cover)
 
 
-def hit_sphere(rays: Tensor, centre: tuple[float, float, float], radius: float, light: tuple[float, float, float]) -> Hit:
+def hit_sphere(
+    rays: Tensor, centre: tuple[float, float, float], radius: float, light: tuple[float, float, float]
+) -> Hit:
     """Meet a sphere, shaded by a directional light; outside it, depth continues at the centre's."""
     c = torch.tensor(centre).view(3, 1, 1)
     a, b = (rays * rays).sum(0), (rays * c).sum(0)
@@ -149,7 +151,9 @@ def as_layers(hits: Sequence[tuple[Hit, Tensor]], background: int) -> list[Layer
     inverse = [1.0 / distance.amin(0)]
     others = sorted(hits[background:], key=lambda pair: -float(pair[0].distance.median()))
     inverse += [1.0 / h.distance for h, _ in others]
-    visible = torch.cat([inverse[0].flatten()] + [i[h.cover > 0.5] for i, (h, _) in zip(inverse[1:], others, strict=True)])
+    visible = torch.cat(
+        [inverse[0].flatten()] + [i[h.cover > 0.5] for i, (h, _) in zip(inverse[1:], others, strict=True)]
+    )
     low, high = visible.min(), visible.max()
 
     def normalised(i: Tensor) -> Tensor:
@@ -161,7 +165,9 @@ def as_layers(hits: Sequence[tuple[Hit, Tensor]], background: int) -> list[Layer
     return layers
 
 
-def random_world(textures: Sequence[Tensor], masks: Sequence[Tensor], size: int, rng: np.random.Generator) -> list[Layer]:
+def random_world(
+    textures: Sequence[Tensor], masks: Sequence[Tensor], size: int, rng: np.random.Generator
+) -> list[Layer]:
     """A random ground or room with cut-outs standing in it and spheres lying on it.
 
     Args:
@@ -184,7 +190,12 @@ def random_world(textures: Sequence[Tensor], masks: Sequence[Tensor], size: int,
         return float(rng.uniform(1.5, 5))
 
     hits = [(hit_plane(rays, (0, 1, 0), height, repeat()), texture())]
-    hits.append((hit_plane(rays, (float(rng.normal(0, 0.1)), 0, 1), far, far / camera.focal * float(rng.uniform(0.8, 1.3))), texture()))
+    hits.append(
+        (
+            hit_plane(rays, (float(rng.normal(0, 0.1)), 0, 1), far, far / camera.focal * float(rng.uniform(0.8, 1.3))),
+            texture(),
+        )
+    )
     if rng.random() < 0.5:  # a room
         for side in (-1.0, 1.0):
             hits.append((hit_plane(rays, (side, 0, 0), float(rng.uniform(1.2, 5)), repeat()), texture()))
@@ -195,7 +206,9 @@ def random_world(textures: Sequence[Tensor], masks: Sequence[Tensor], size: int,
         x = float(rng.uniform(-0.45, 0.45)) / camera.focal * z
         if rng.random() < 0.65:
             tall = float(rng.uniform(0.5, 2.2))
-            hits.append((hit_card(rays, (x, height - tall / 2), z, tall, masks[int(rng.integers(len(masks)))]), texture()))
+            hits.append(
+                (hit_card(rays, (x, height - tall / 2), z, tall, masks[int(rng.integers(len(masks)))]), texture())
+            )
         else:
             r = float(rng.uniform(0.2, 0.8))
             lamp = (float(rng.uniform(-1, 1)), float(rng.uniform(-1, -0.3)), float(rng.uniform(-1, -0.2)))

@@ -93,7 +93,8 @@ def _background_disparity(size: int, rng: np.random.Generator) -> Tensor:
     waves = torch.from_numpy(rng.normal(0, 0.15 * rng.random(), (1, 1, 4, 4)).astype(np.float32))
     field = plane + F.interpolate(waves, size=(size, size), mode="bicubic", align_corners=True)[0, 0]
     field = field - field.min()
-    return field / field.max().clamp_min(1.0) * 0.6
+    scaled: Tensor = field / field.max().clamp_min(1.0) * 0.6
+    return scaled
 
 
 def photo_layers(

@@ -8,7 +8,26 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-_WORDS = "photo kernel depth lens blur focus light pixel sharp grain edge plane shutter field prism halo f/1.8 50mm".split()
+_WORDS = [
+    "photo",
+    "kernel",
+    "depth",
+    "lens",
+    "blur",
+    "focus",
+    "light",
+    "pixel",
+    "sharp",
+    "grain",
+    "edge",
+    "plane",
+    "shutter",
+    "field",
+    "prism",
+    "halo",
+    "f/1.8",
+    "50mm",
+]
 
 
 def _colour(rng: np.random.Generator, low: float = 0.1, high: float = 0.9) -> tuple[int, int, int]:
@@ -29,7 +48,8 @@ def cloud(size: int, rng: np.random.Generator, exponent: float = 1.6) -> Tensor:
     # Natural colours vary less than natural brightness.
     mixed = 0.8 * field.mean(0, keepdim=True) * 3**0.5 + 0.35 * field
     base = torch.tensor(_colour(rng, 0.25, 0.75)).view(3, 1, 1) / 255
-    return (base + 0.17 * mixed).clamp(0, 1)
+    picture: Tensor = (base + 0.17 * mixed).clamp(0, 1)
+    return picture
 
 
 def page(size: int, rng: np.random.Generator) -> Tensor:
@@ -77,11 +97,19 @@ def rings(size: int, rng: np.random.Generator) -> Tensor:
     draw = ImageDraw.Draw(image)
     for _ in range(160):
         x, y, r = rng.uniform(0, size), rng.uniform(0, size), float(np.exp(rng.uniform(1.0, 3.6)))
-        draw.ellipse([x - r, y - r, x + r, y + r], fill=_colour(rng, 0.05, 0.98), outline=_colour(rng, 0.0, 0.5), width=2)
+        draw.ellipse(
+            [x - r, y - r, x + r, y + r], fill=_colour(rng, 0.05, 0.98), outline=_colour(rng, 0.0, 0.5), width=2
+        )
     return _to_tensor(image)
 
 
 def textures(size: int, rng: np.random.Generator) -> list[Tensor]:
     """One of each, (3, size, size) encoded 0..1: floor, wall, page, confetti, cloud."""
-    twice = [tiles(2 * size, rng), bricks(2 * size, rng), page(2 * size, rng), rings(2 * size, rng), cloud(2 * size, rng, 1.3)]
+    twice = [
+        tiles(2 * size, rng),
+        bricks(2 * size, rng),
+        page(2 * size, rng),
+        rings(2 * size, rng),
+        cloud(2 * size, rng, 1.3),
+    ]
     return [F.avg_pool2d(t[None], 2)[0] for t in twice]

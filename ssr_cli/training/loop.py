@@ -77,7 +77,9 @@ def load_average(path: Path) -> dict[str, Tensor]:
     return average
 
 
-def _save(path: Path, clock: Clock, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer) -> None:
+def _save(
+    path: Path, clock: Clock, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer
+) -> None:
     """Write the whole state beside the old one, then put it in its place."""
     state = {
         "step": clock.step,
@@ -168,10 +170,23 @@ def train(stage: Stage, options: TrainOptions, device: torch.device, report: Rep
 
 
 def _log(
-    options: TrainOptions, stage: str, clock: Clock, figures: dict[str, float], rate: float, report: Report, kind: str = "train"
+    options: TrainOptions,
+    stage: str,
+    clock: Clock,
+    figures: dict[str, float],
+    rate: float,
+    report: Report,
+    kind: str = "train",
 ) -> None:
     """One line for a person, one JSON line for the run's log."""
-    entry = {"stage": stage, "kind": kind, "step": clock.step, "minutes": round(clock.seconds / 60, 2), "lr": rate, **figures}
+    entry = {
+        "stage": stage,
+        "kind": kind,
+        "step": clock.step,
+        "minutes": round(clock.seconds / 60, 2),
+        "lr": rate,
+        **figures,
+    }
     with (options.out / "log.jsonl").open("a") as log:
         log.write(json.dumps(entry) + "\n")
     shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())

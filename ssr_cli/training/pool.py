@@ -77,7 +77,9 @@ def _render_shard(task: tuple[Path, list[Path], int, int]) -> int:
     target, photos, first, seed = task
     torch.set_num_threads(1)
     dictionary = default_dictionary()
-    scenes = [random_scene(lambda i: _load(photos[i]), len(photos), dictionary, (seed, first + i)) for i in range(SHARD)]
+    scenes = [
+        random_scene(lambda i: _load(photos[i]), len(photos), dictionary, (seed, first + i)) for i in range(SHARD)
+    ]
     data = {
         "hr": torch.stack([(s.hr * 255).round().byte() for s in scenes]),
         "lr": torch.stack([(s.lr * 255).round().byte() for s in scenes]),
@@ -129,7 +131,9 @@ class ScenePool:
 
     def __init__(self, shards: Sequence[Path], held_out: int, device: torch.device) -> None:
         parts = [load_file(p) for p in shards]
-        self.data = {k: torch.cat([p.pop(k) for p in parts]).to(device) for k in ("hr", "lr", "code", "covariance", "disparity")}
+        self.data = {
+            k: torch.cat([p.pop(k) for p in parts]).to(device) for k in ("hr", "lr", "code", "covariance", "disparity")
+        }
         self.count = len(self.data["lr"]) - held_out
         self.held_out = held_out
         self.device = device
@@ -146,13 +150,18 @@ class ScenePool:
         rng = np.random.default_rng(seed)
         h, w = self.data["lr"].shape[-2:]
         first, span = (self.count, self.held_out) if validation else (0, self.count)
-        picks = [(first + int(rng.integers(span)), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1))) for _ in range(batch)]
+        picks = [
+            (first + int(rng.integers(span)), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1)))
+            for _ in range(batch)
+        ]
 
         def cut(name: str, scale: int = 1) -> Tensor:
             n = side * scale
             data = self.data[name]
             # float32 first: autocast refuses to stack float16 on a CPU
-            return torch.stack([data[i, :, y * scale : y * scale + n, x * scale : x * scale + n].float() for i, y, x in picks])
+            return torch.stack(
+                [data[i, :, y * scale : y * scale + n, x * scale : x * scale + n].float() for i, y, x in picks]
+            )
 
         return Crops(
             hr=cut("hr", h_scale(self.data)) / 255,

@@ -43,7 +43,9 @@ def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, .
             parts = suite.restoration if name == "restorer" else getattr(suite, name)
             parts.load_state_dict(load_average(path))
         elif name in needed:
-            raise WeightsError(f"The {name} stage has no state in {options.out}.", f"Run ssr train --stage {name} first.")
+            raise WeightsError(
+                f"The {name} stage has no state in {options.out}.", f"Run ssr train --stage {name} first."
+            )
     return suite.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import local_gradient
 from ssr_cli.models.depth import DepthNet
+from ssr_cli.synthesis.blur_models import random_lens
 from ssr_cli.synthesis.degrade import degrade
 from ssr_cli.synthesis.geometry import random_world
 from ssr_cli.synthesis.photo_scenes import random_mask
 from ssr_cli.synthesis.render import composite, hat_weights
-from ssr_cli.synthesis.blur_models import random_lens
 from ssr_cli.training.loop import Report
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import _load
@@ -47,7 +47,9 @@ class DepthStage:
 
     name = "depth"
 
-    def __init__(self, model: DepthNet, photos: Sequence[Path], options: TrainOptions, device: torch.device, report: Report) -> None:
+    def __init__(
+        self, model: DepthNet, photos: Sequence[Path], options: TrainOptions, device: torch.device, report: Report
+    ) -> None:
         self.trained: nn.Module = model
         self.options = options
         self.device = device

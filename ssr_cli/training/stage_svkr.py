@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import local_gradient
@@ -24,7 +24,7 @@ class SvkrStage:
     name = "svkr"
 
     def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
-        self.trained = model
+        self.trained: nn.Module = model
         self.pool = pool
         self.options = options
         self.dictionary = default_dictionary()
@@ -40,7 +40,9 @@ class SvkrStage:
             residuals.append(crops.lr - linear_to_srgb(operator.forward(linear)))
         return residuals
 
-    def round_loss(self, state: RoundState, crops: Crops, residual: Tensor, depth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def round_loss(
+        self, state: RoundState, crops: Crops, residual: Tensor, depth: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one round and its figures."""
         radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
@@ -54,7 +56,12 @@ class SvkrStage:
         edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
         loss = code + 0.15 * error.mean() + 4 * inner.abs().mean() + 0.05 * (honest_noise + honest_radius)
         loss = loss + 1.0 * depth_error + 1.0 * edges
-        figures = {"code": code, "radius": error.mean(), "explained": inner.square().mean().sqrt(), "depth": depth_error}
+        figures = {
+            "code": code,
+            "radius": error.mean(),
+            "explained": inner.square().mean().sqrt(),
+            "depth": depth_error,
+        }
         return loss, figures
 
     def _run(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:

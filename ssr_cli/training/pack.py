@@ -1,0 +1,96 @@
+"""The last stage: averaged weights of all stages into one checkpoint, with its provenance and an attribution list."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ssr_cli import __version__
+from ssr_cli.errors import UsageError
+from ssr_cli.suite import Suite
+from ssr_cli.training.loop import Report, state_file
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.weights import save_checkpoint
+
+LICENCE = "CC-BY-SA-4.0"
+_PARTS = ("depth", "svkr", "restorer", "flow")
+
+
+def provenance(options: TrainOptions) -> dict[str, object]:
+    """What made the checkpoint: version, steps and minutes of every stage, photos, licence."""
+    stages = {}
+    for name in _PARTS:
+        state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
+        stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
+    return {
+        "program": f"ssr {__version__}",
+        "date": time.strftime("%Y-%m-%d"),
+        "licence": LICENCE,
+        "attribution": "lite.ATTRIBUTION.csv beside the checkpoint lists every training photo, its source and licence.",
+        "trained_on": "scenes rendered by ssr from those photos; no other weights were used but LPIPS as a loss",
+        "seed": options.seed,
+        "stages": stages,
+    }
+
+
+def attribution(options: TrainOptions, target: Path) -> int:
+    """Write source and licence of every training photo, from the manifests beside or above their folders.
+
+    Returns:
+        Number of photos listed.
+
+    Raises:
+        UsageError: if a folder of photos has no MANIFEST.csv.
+    """
+    rows: list[dict[str, str]] = []
+    for folder in options.photos:
+        manifest = next((f / "MANIFEST.csv" for f in (folder, folder.parent) if (f / "MANIFEST.csv").is_file()), None)
+        if manifest is None:
+            raise UsageError(
+                f"{folder} has no MANIFEST.csv.",
+                "Add one with the columns file, source_repo, source_path, licence_as_stated.",
+            )
+        with manifest.open(newline="", encoding="utf-8") as file:
+            rows += [
+                r
+                for r in csv.DictReader(file)
+                if (manifest.parent / r["file"]).is_file() and folder in (manifest.parent / r["file"]).parents
+            ]
+    with target.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(
+            file, ("source_repo", "source_path", "licence_as_stated"), extrasaction="ignore", lineterminator="\n"
+        )
+        writer.writeheader()
+        unique = {(r["source_repo"], r["source_path"]): r for r in rows}
+        writer.writerows(unique[k] for k in sorted(unique))
+    return len(unique)
+
+
+def pack(options: TrainOptions, report: Report) -> dict[str, float]:
+    """Write the checkpoint and its attribution list.
+
+    Args:
+        options: `out` holds the stages, `pack_to` names the checkpoint, `photos` the folders it was trained on.
+        report: receives a line.
+
+    Returns:
+        Its size in MB.
+
+    Raises:
+        UsageError: if no target was named.
+        WeightsError: if a stage is missing.
+    """
+    from ssr_cli.training.run import load_suite
+
+    if options.pack_to is None:
+        raise UsageError("The pack stage needs a target.", "Name one with --pack-to lite.safetensors.")
+    suite: Suite = load_suite(replace(options), torch.device("cpu"), _PARTS)
+    save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options))
+    listed = attribution(options, options.pack_to.with_suffix(".ATTRIBUTION.csv"))
+    size = options.pack_to.stat().st_size / 1e6
+    report(f"pack: {options.pack_to} ({size:.2f} MB), {listed} photos attributed")
+    return {"megabytes": size}

@@ -1,0 +1,61 @@
+"""Shared stand-ins: tiny random models, so that no test needs a download, a GPU or training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from ssr_cli.diffusion.flow import FlowConfig
+from ssr_cli.models.amf import AmfConfig
+from ssr_cli.models.depth import DepthConfig
+from ssr_cli.models.restorer import RestorerConfig
+from ssr_cli.models.svkr import SvkrConfig
+from ssr_cli.pipeline import Models, load_models
+from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.weights import Checkpoint
+
+TINY = SuiteConfig(
+    depth=DepthConfig(side=32, widths=(4, 6), encoder=(1, 1), decoder=(1,)),
+    svkr=SvkrConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), hidden=8),
+    amf=AmfConfig(width=8, heads=2, pyramid=(6, 6, 6)),
+    restorer=RestorerConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), conditions=(6, 6, 6)),
+    flow=FlowConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), conditions=(6, 6, 6), features=8),
+)
+
+
+def tiny_suite(seed: int = 0) -> Suite:
+    """A tiny suite whose zero-initialised layers are made random, so that every path carries a signal."""
+    torch.manual_seed(seed)
+    suite = Suite(TINY)
+    for value in suite.parameters():
+        if value.ndim == 4 and not value.any():
+            torch.nn.init.normal_(value, 0.0, 0.05)
+    return suite
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small tensors are faster on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny_models() -> Models:
+    """Tiny random models on the CPU."""
+    suite = tiny_suite()
+    return load_models(Checkpoint(TINY.to_dict(), suite.state_dict(), {}), torch.device("cpu"))
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path):
+    """The same as a file."""
+    from ssr_cli.weights import save_checkpoint
+
+    path = tmp_path / "tiny.safetensors"
+    save_checkpoint(path, TINY.to_dict(), tiny_suite().state_dict(), {"licence": "none"})
+    return path

@@ -112,7 +112,7 @@ def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
             if converted is not None:
                 notes.append("colours were converted from the embedded profile to sRGB")
                 return converted
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             notes.append("the embedded colour profile is damaged and was ignored")
     if image.mode == "CMYK":
         notes.append("CMYK without a usable profile was converted by the plain formula")
@@ -132,8 +132,10 @@ def _decode(image: Image.Image) -> Photo:
         upright.info["icc_profile"] = icc
     if len(exif):
         metadata["exif"] = exif
-    if upright.mode in ("P", "PA") or "transparency" in upright.info:
+    if upright.mode == "PA" or "transparency" in upright.info:
         upright = upright.convert("RGBA")
+    elif upright.mode == "P":
+        upright = upright.convert("RGB")
     if upright.mode in ("LA", "La", "RGBA", "RGBa"):
         upright = upright.convert("RGBA" if upright.mode.startswith("RGB") else "LA")
         metadata["alpha"] = torch.from_numpy(np.asarray(upright.getchannel("A"), dtype=np.float32) / 255)

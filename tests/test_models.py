@@ -1,0 +1,145 @@
+"""The networks: shapes, contracts, the lens fit, tile-exactness, gradients to every parameter."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ssr_cli.diffusion.sampler import place_noise, sample
+from ssr_cli.models.lens import fit_prior
+from ssr_cli.models.svkr import photo_prior
+from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.suite import Suite, SuiteConfig
+from tests.conftest import TINY, tiny_suite
+
+DICTIONARY = default_dictionary()
+
+
+def _everything(suite: Suite, y: torch.Tensor):
+    depth = suite.depth.estimate(y)
+    states = suite.svkr(y, depth, DICTIONARY)
+    prior = photo_prior(states[-1])
+    fused = suite.amf(y, states[-1], prior)
+    mean, features = suite.restorer(y, fused)
+    end = suite.flow(mean, torch.zeros(len(y)), mean, features, fused)
+    return states, fused, mean, end
+
+
+def test_shapes_and_laws_of_every_output() -> None:
+    y = torch.rand(2, 3, 16, 24)
+    with torch.no_grad():
+        states, fused, mean, end = _everything(tiny_suite(), y)
+    assert len(states) == TINY.svkr.rounds
+    for state in states:
+        assert state.weights.shape == (2, 63, 16, 24)
+        assert torch.allclose(state.weights.sum(1), torch.ones(2, 16, 24), atol=1e-5)
+        assert bool((state.radius_px > 0).all())
+        assert bool((state.confidence_px > 0).all())
+        assert bool((state.noise > 0).all())
+        assert 0 <= float(state.disparity.min()) <= float(state.disparity.max()) <= 1
+    assert torch.allclose(fused.gates.sum(1), torch.ones(2, 16, 24), atol=1e-5)
+    assert mean.shape == end.shape == (2, 3, 64, 96)
+
+
+def test_every_parameter_is_trained() -> None:
+    suite = tiny_suite()
+    y = torch.rand(1, 3, 16, 16)
+    states, fused, mean, end = _everything(suite, y)
+    loss = end.sum() + mean.square().sum() + fused.gates[:, 0].sum()
+    for state in states:
+        loss = loss + state.noise.sum() + state.confidence_px.sum() + state.radius_px.sum() + state.disparity.sum()
+    loss.backward()
+    unused = [name for name, p in suite.named_parameters() if p.grad is None]
+    assert unused == []
+
+
+def test_each_modality_reaches_the_result() -> None:
+    suite = tiny_suite()
+    y = torch.rand(1, 3, 16, 16)
+    states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
+    prior = photo_prior(states[-1])
+    whole = suite.restorer(y, suite.amf(y, states[-1], prior))[0]
+    for kept in ((0.0, 1.0), (1.0, 0.0)):
+        less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])))[0]
+        assert float((less - whole).abs().max()) > 1e-6
+
+
+def test_second_round_uses_the_photo_wide_answer() -> None:
+    suite = tiny_suite()
+    y = torch.rand(1, 3, 16, 16)
+    depth = suite.depth.estimate(y)
+    first = suite.svkr(y, depth, DICTIONARY, [])
+    assert len(first) == 1
+    prior = photo_prior(first[0])
+    again = suite.svkr(y, depth, DICTIONARY, [prior])
+    whole = suite.svkr(y, depth, DICTIONARY)
+    assert torch.allclose(again[1].weights, whole[1].weights)
+    other = prior.__class__(prior.alpha + 9, prior.beta, prior.residual_px, prior.code, prior.radius_px)
+    assert not torch.allclose(suite.svkr(y, depth, DICTIONARY, [other])[1].weights, whole[1].weights)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(8.0, -3.2), (-6.0, 5.0), (5.0, 1.0), (0.0, 2.5)])
+def test_thin_lens_is_found_among_outliers(alpha: float, beta: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    d = torch.rand(1, 2000, generator=generator)
+    radius = (alpha * d + beta).abs()
+    radius[:, ::10] += 4.0
+    prior = fit_prior(d, radius, torch.full_like(d, 0.3), torch.zeros(1, 24, 2000))
+    predicted = prior.radius_of(d.view(1, 1, 1, -1)).flatten()
+    clean = torch.ones(2000, dtype=torch.bool)
+    clean[::10] = False
+    assert float((predicted - radius[0]).abs()[clean].mean()) < 0.25
+
+
+def test_confident_places_decide_the_fit() -> None:
+    d = torch.rand(1, 1000)
+    radius = (6 * d - 2).abs()
+    trust = torch.full_like(d, 0.1)
+    radius[:, :500], trust[:, :500] = 9.0, 8.0
+    prior = fit_prior(d, radius, trust, torch.zeros(1, 24, 1000))
+    assert float(prior.alpha.abs()) == pytest.approx(6.0, rel=0.15)
+
+
+def test_sampler_lands_on_the_models_answer() -> None:
+    target = torch.rand(1, 3, 4, 4)
+    for steps in (1, 2, 5):
+        assert torch.allclose(sample(lambda z, t: target, torch.randn(1, 3, 4, 4), steps), target, atol=1e-6)
+
+
+def test_sampler_follows_a_known_flow() -> None:
+    # denoised(z, t) of a linear ODE dz/dt = a z has a closed form; Euler converges to exp(a) at first order.
+    a = 0.5
+    start = torch.ones(1, 1, 1, 1)
+    errors = []
+    for steps in (8, 16, 32):
+        end = sample(lambda z, t: z + (1 - t).view(-1, 1, 1, 1) * a * z, start, steps)
+        errors.append(abs(float(end) - math.exp(a)))
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.1)
+    assert errors[1] / errors[2] == pytest.approx(2, rel=0.1)
+
+
+def test_noise_belongs_to_places_and_is_normal() -> None:
+    whole = place_noise(7, 0, 0, 200, 300)
+    part = place_noise(7, 50, 80, 30, 40)
+    assert torch.equal(part, whole[..., 50:80, 80:120])
+    assert float(whole.mean()) == pytest.approx(0, abs=0.01)
+    assert float(whole.std()) == pytest.approx(1, abs=0.01)
+    assert not torch.equal(whole, place_noise(8, 0, 0, 200, 300))
+    for dy, dx in ((0, 1), (1, 0), (1, 1)):
+        a, b = whole[..., : 200 - dy, : 300 - dx], whole[..., dy:, dx:]
+        assert abs(float((a * b).mean())) < 0.012
+    assert abs(float((whole[:, 0] * whole[:, 1]).mean())) < 0.012
+    kurtosis = float(whole.pow(4).mean())
+    assert kurtosis == pytest.approx(3, abs=0.1)
+
+
+def test_configuration_survives_json() -> None:
+    import json
+
+    assert SuiteConfig.from_dict(json.loads(json.dumps(SuiteConfig().to_dict()))) == SuiteConfig()
+    unknown = SuiteConfig().to_dict()
+    unknown["svkr"]["magic"] = 1
+    with pytest.raises(KeyError, match=r"svkr\.magic"):
+        SuiteConfig.from_dict(unknown)

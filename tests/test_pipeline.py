@@ -1,0 +1,163 @@
+"""The story of one photo: exact sizes, tiles that agree, determinism, odd shapes, faithfulness."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from ssr_cli import pipeline
+from ssr_cli.diffusion.consistency import excess, field_operator, project
+from ssr_cli.errors import DeviceError, WeightsError
+from ssr_cli.frames import Photo
+from ssr_cli.physics import shapes
+from ssr_cli.physics.kernels import default_dictionary, with_sensor_box
+from ssr_cli.physics.operators import SpatiallyVariantBlur
+from ssr_cli.settings import UpscaleOptions
+from ssr_cli.weights import Checkpoint
+from tests.conftest import TINY, tiny_suite
+
+
+def _photo(height: int, width: int, seed: int = 0) -> Photo:
+    coarse = torch.rand(1, 3, height // 4 + 2, width // 4 + 2, generator=torch.Generator().manual_seed(seed))
+    rgb = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")[0].clamp(0, 1)
+    return Photo(rgb)
+
+
+@pytest.mark.parametrize("scale", [4.0, 2.0, 2.5, 1.01, 3.33, 8.0])
+def test_the_output_has_exactly_the_asked_size(tiny_models, scale: float) -> None:
+    result = pipeline.upscale(_photo(21, 34), tiny_models, UpscaleOptions(scale=scale))
+    assert result.photo.rgb.shape == (3, round(21 * scale), round(34 * scale))
+    assert bool(result.photo.rgb.isfinite().all())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (3, 200), (2, 2)])
+def test_tiny_and_thin_photos(tiny_models, shape: tuple[int, int]) -> None:
+    photo = Photo(torch.rand(3, *shape))
+    assert pipeline.upscale(photo, tiny_models, UpscaleOptions()).photo.rgb.shape == (3, 4 * shape[0], 4 * shape[1])
+    assert pipeline.analyse(photo, tiny_models, UpscaleOptions()).depth.disparity.shape == shape
+
+
+@pytest.mark.parametrize("tile", [32, 40, 72, 100])
+def test_tiled_equals_untiled(tiny_models, tile: int) -> None:
+    photo = _photo(150, 181)
+    whole = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=0))
+    tiled = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile))
+    assert float((whole.photo.rgb - tiled.photo.rgb).abs().max()) <= 1 / 255
+    assert tiled.analysis.lens.alpha == pytest.approx(whole.analysis.lens.alpha, abs=1e-2)
+    assert torch.allclose(tiled.analysis.field.weights, whole.analysis.field.weights, atol=1e-3)
+    assert tiled.lr_psnr_after == pytest.approx(whole.lr_psnr_after, abs=0.01)
+
+
+def test_the_seed_decides(tiny_models) -> None:
+    photo = _photo(32, 32)
+    first, again, other = (
+        pipeline.upscale(photo, tiny_models, UpscaleOptions(seed=s)).photo.rgb for s in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_maps_of_large_photos_are_thinned(tiny_models, monkeypatch) -> None:
+    photo = _photo(70, 90)
+    whole = pipeline.analyse(photo, tiny_models, UpscaleOptions(tile=0)).field.radius_px
+    monkeypatch.setattr(pipeline, "_MAP_PIXELS", 1000)
+    for tile in (0, 32):
+        thin = pipeline.analyse(photo, tiny_models, UpscaleOptions(tile=tile)).field.radius_px
+        assert torch.allclose(thin, whole[::3, ::3], atol=1e-3)
+
+
+def test_out_of_memory_halves_the_tile(tiny_models, monkeypatch) -> None:
+    photo = _photo(96, 96)
+    expected = pipeline.upscale(photo, tiny_models, UpscaleOptions()).photo.rgb
+    real, sizes = pipeline._restore_tile, []
+
+    def short_of_memory(work, tile, *rest):
+        sizes.append(tile.core.height)
+        if tile.core.height > 50:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(work, tile, *rest)
+
+    monkeypatch.setattr(pipeline, "_restore_tile", short_of_memory)
+    result = pipeline.upscale(photo, tiny_models, UpscaleOptions())
+    assert sizes[0] == 96
+    assert max(sizes[-4:]) <= 48
+    assert float((result.photo.rgb - expected).abs().max()) <= 1 / 255
+
+    def never(*rest):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(pipeline, "_restore_tile", never)
+    with pytest.raises(DeviceError, match="smallest tile"):
+        pipeline.upscale(photo, tiny_models, UpscaleOptions())
+
+
+def test_progress_is_told_to_its_end(tiny_models) -> None:
+    told: list[tuple[str, int, int]] = []
+    pipeline.upscale(_photo(64, 64), tiny_models, UpscaleOptions(tile=32), lambda *a: told.append(a))
+    assert told[-1] == ("restoring", 4, 4)
+    assert all(0 <= done <= total for _, done, total in told)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused() -> None:
+    state = tiny_suite().state_dict()
+    state.pop("depth.head.weight")
+    with pytest.raises(WeightsError, match="does not fit"):
+        pipeline.load_models(Checkpoint(TINY.to_dict(), state, {}), torch.device("cpu"))
+    with pytest.raises(WeightsError, match="does not fit"):
+        pipeline.load_models(Checkpoint({"depth": {}}, state, {}), torch.device("cpu"))
+
+
+def _blurred_pair() -> tuple[torch.Tensor, torch.Tensor, SpatiallyVariantBlur]:
+    from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
+
+    x = 0.1 + 0.8 * _photo(96, 96, 5).rgb[None]
+    atom = with_sensor_box(shapes.gaussian(1.5, 1.5)[None], 4)
+    operator = SpatiallyVariantBlur(atom, torch.ones(1, 1, 24, 24), 4)
+    return x, linear_to_srgb(operator.forward(srgb_to_linear(x))), operator
+
+
+def test_projection_removes_a_colour_cast() -> None:
+    x, y, operator = _blurred_pair()
+    cast = (x + torch.tensor([5.0, -5.0, 5.0]).view(1, 3, 1, 1) / 255).clamp(0, 1)
+    projected = project(cast, y, operator, torch.full((1, 1, 24, 24), 0.2 / 255), steps=8)
+    left = (projected.image - x).mean((2, 3)).abs() * 255
+    assert float(left.max()) < 0.5
+    assert float(projected.after.square().mean()) < 0.02 * float(projected.before.square().mean())
+
+
+def test_projection_leaves_what_noise_explains() -> None:
+    x, y, operator = _blurred_pair()
+    noisy = y + 2 / 255 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    projected = project(x, noisy, operator, torch.full((1, 1, 24, 24), 3 / 255))
+    assert float((projected.image - x).abs().mean()) < 0.1 / 255
+
+
+def test_projection_never_lowers_truth_when_the_kernel_is_true() -> None:
+    x, y, operator = _blurred_pair()
+    soft = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x, (2,) * 4, mode="replicate"), 5, 1)
+    noisy = y + 3 / 255 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    projected = project(soft, noisy, operator, torch.full((1, 1, 24, 24), 3 / 255))
+    assert float((projected.image - x).square().mean()) < float((soft - x).square().mean())
+
+
+def test_excess_is_a_share() -> None:
+    residual = torch.randn(1, 3, 20, 20)
+    for noise, low, high in ((5.0, 0.0, 0.0), (1e-6, 0.999, 1.0), (0.5, 0.3, 0.7)):
+        share = excess(residual, torch.full((1, 1, 20, 20), noise))
+        assert low - 1e-6 <= float(share.mean()) <= high + 1e-6
+
+
+def test_reduced_field_operator_is_close_to_the_full_one() -> None:
+    dictionary = default_dictionary()
+    weights = torch.softmax(3 * torch.randn(1, 63, 12, 12, generator=torch.Generator().manual_seed(2)), 1)
+    x = _photo(48, 48, 9).rgb[None]
+    full = SpatiallyVariantBlur(dictionary.atoms, weights, 4).forward(x)
+    reduced = field_operator(weights, dictionary).forward(x)
+    assert float((full - reduced).square().mean().sqrt()) < 1 / 255
+
+
+def test_frames_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        _photo(4, 4).rgb = torch.zeros(1)  # type: ignore[misc]

@@ -191,4 +191,7 @@ def save_checkpoint(path: Path, config: dict[str, Any], state: dict[str, Tensor]
     temporary = path.with_suffix(".tmp")
     tensors = {k: v.half().contiguous() for k, v in state.items()}
     save_file(tensors, temporary, {"config": json.dumps(config), "provenance": json.dumps(provenance)})
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)  # safetensors makes files private
     os.replace(temporary, path)

@@ -22,7 +22,15 @@ def _gradient(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize(
     ("mode", "name"),
-    [("RGB", "a.png"), ("L", "a.png"), ("P", "a.png"), ("1", "a.png"), ("RGB", "a.jpg"), ("L", "a.jpg"), ("CMYK", "a.jpg")]
+    [
+        ("RGB", "a.png"),
+        ("L", "a.png"),
+        ("P", "a.png"),
+        ("1", "a.png"),
+        ("RGB", "a.jpg"),
+        ("L", "a.jpg"),
+        ("CMYK", "a.jpg"),
+    ]
     + [("RGB", "a.webp"), ("RGB", "a.bmp"), ("RGB", "a.tif"), ("CMYK", "a.tif"), ("RGBA", "a.png"), ("LA", "a.png")],
 )
 def test_modes(mode: str, name: str, tmp_path: Path) -> None:

@@ -52,9 +52,7 @@ def test_tiled_equals_untiled(tiny_models, tile: int) -> None:
 
 def test_the_seed_decides(tiny_models) -> None:
     photo = _photo(32, 32)
-    first, again, other = (
-        pipeline.upscale(photo, tiny_models, UpscaleOptions(seed=s)).photo.rgb for s in (1, 1, 2)
-    )
+    first, again, other = (pipeline.upscale(photo, tiny_models, UpscaleOptions(seed=s)).photo.rgb for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -13,92 +13,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.device import is_out_of_memory
 from ssr_cli.diffusion.consistency import field_operator, project
 from ssr_cli.diffusion.sampler import place_noise, sample
-from ssr_cli.errors import DeviceError, WeightsError
-from ssr_cli.frames import Analysis, DepthMap, KernelField, Photo, Round, ThinLens, Upscaled
+from ssr_cli.errors import DeviceError
+from ssr_cli.estimation import Progress, Work, cut, fit_rounds, prepare, refine
+from ssr_cli.frames import Analysis, Photo, Upscaled
 from ssr_cli.image.color import resize
-from ssr_cli.models.lens import PhotoPrior, fit_prior
-from ssr_cli.models.svkr import RoundState
-from ssr_cli.physics.kernels import KernelDictionary, default_dictionary
+from ssr_cli.maps import Maps
+from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.settings import DEFAULT_TILE, UpscaleOptions
-from ssr_cli.suite import Suite, SuiteConfig
-from ssr_cli.tiling import Tile, plan_tiles, with_halving
-from ssr_cli.weights import Checkpoint
-
-#: Called with (what is being done, done, total).
-Progress = Callable[[str, int, int], None]
-
-#: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
-OVERLAP = 64
-#: Maps of larger photos are kept at every n-th pixel: the weights of 63 atoms would not fit in memory.
-_MAP_PIXELS = 1_000_000
-#: Samples per photo for the thin-lens fit.
-_FIT_SAMPLES = 16_384
-
-
-@dataclass(frozen=True)
-class Models:
-    """Built models on their device."""
-
-    suite: Suite
-    dictionary: KernelDictionary
-    device: torch.device
-
-
-def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
-    """Build the models of a checkpoint.
-
-    Args:
-        checkpoint: see `weights.load_checkpoint`.
-        device: where they run.
-
-    Raises:
-        WeightsError: if the tensors do not fit the configuration.
-    """
-    try:
-        with torch.device("meta"):
-            suite = Suite(SuiteConfig.from_dict(checkpoint.config))
-        suite.load_state_dict(checkpoint.state, assign=True)
-    except (KeyError, TypeError, RuntimeError) as error:
-        text = str(error).splitlines()[0]
-        raise WeightsError(
-            f"The checkpoint does not fit this version of ssr: {text}.", "Update ssr or use --model lite."
-        ) from error
-    suite.eval().requires_grad_(False)
-    return Models(suite.to(device, memory_format=torch.channels_last), default_dictionary(), device)  # type: ignore[call-overload]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """One photo on its way: padded to whole cells of 8 x 8, with its depth, on the CPU."""
-
-    photo: Tensor  # (1, 3, h', w')
-    depth: Tensor  # (1, 1, h', w')
-    height: int
-    width: int
-    tiles: list[Tile]
-
-
-def _prepare(photo: Photo, models: Models, tile: int) -> _Work:
-    """Step 1: depth of the whole photo, and the plan of tiles."""
-    rgb = photo.rgb[None]
-    depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
-    h, w = rgb.shape[-2:]
-    pads = (0, -w % 8, 0, -h % 8)
-    padded = F.pad(rgb, pads, mode="replicate")
-    tiles = plan_tiles(padded.shape[-2], padded.shape[-1], tile, OVERLAP)
-    return _Work(padded, F.pad(depth, pads, mode="replicate"), h, w, tiles)
-
-
-def _cut(work: _Work, tile: Tile, models: Models) -> tuple[Tensor, Tensor]:
-    """Photo and depth of a tile, on the device."""
-    rows, columns = tile.read()
-    return work.photo[..., rows, columns].to(models.device), work.depth[..., rows, columns].to(models.device)
+from ssr_cli.suite import Models
+from ssr_cli.tiling import Tile, with_halving
 
 
 def _chosen_tile(options: UpscaleOptions, photo: Photo) -> int:
@@ -106,78 +34,6 @@ def _chosen_tile(options: UpscaleOptions, photo: Photo) -> int:
     if options.tile is not None:
         return options.tile
     return DEFAULT_TILE if max(photo.height, photo.width) > DEFAULT_TILE else 0
-
-
-def _fit(work: _Work, models: Models, priors: list[PhotoPrior]) -> PhotoPrior:
-    """Step 2, one round: run it over all tiles and ask the whole photo."""
-    step = max(2, math.ceil(math.sqrt(work.height * work.width / _FIT_SAMPLES)))
-    samples: list[list[Tensor]] = []
-    for tile in work.tiles:
-        y, depth = _cut(work, tile, models)
-        state = models.suite.svkr(y, depth, models.dictionary, priors)[-1]
-        rows, columns = tile.inner()
-        # The same pixels whatever the tiles are: those whose absolute coordinates are multiples of the step.
-        pick = (
-            slice(rows.start + -tile.core.top % step, rows.stop, step),
-            slice(columns.start + -tile.core.left % step, columns.stop, step),
-        )
-        planes = [state.disparity, state.radius_px, state.confidence_px, state.code]
-        samples.append([p[(..., *pick)].flatten(2).cpu() for p in planes])
-    disparity, radius, confidence, code = (torch.cat([s[i] for s in samples], -1) for i in range(4))
-    prior = fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code)
-    return PhotoPrior(*(getattr(prior, f).to(models.device) for f in PhotoPrior.__dataclass_fields__))
-
-
-def _fit_rounds(work: _Work, models: Models, progress: Progress) -> list[PhotoPrior]:
-    """Step 2: every round; round t runs again from the start with what earlier ones said, which costs no memory."""
-    priors: list[PhotoPrior] = []
-    rounds = models.suite.svkr.config.rounds
-    for t in range(rounds):
-        progress("estimating kernels", t, rounds)
-        priors.append(_fit(work, models, priors))
-    progress("estimating kernels", rounds, rounds)
-    return priors
-
-
-class _Maps:
-    """Collects the maps of all tiles at a stride that fits in memory."""
-
-    def __init__(self, work: _Work) -> None:
-        self.stride = max(1, math.ceil(math.sqrt(work.height * work.width / _MAP_PIXELS)))
-        self.shape = (math.ceil(work.height / self.stride), math.ceil(work.width / self.stride))
-        self.planes: dict[str, Tensor] = {}
-
-    def put(self, name: str, tile: Tile, values: Tensor) -> None:
-        """Keep the core of (1, C, h, w) values of a padded tile, as plane `name`."""
-        n = self.stride
-        rows, columns = tile.inner()
-        top, left = -tile.core.top % n, -tile.core.left % n
-        core = values[0, :, rows, columns][:, top::n, left::n].float().cpu()
-        plane = self.planes.setdefault(name, torch.zeros(values.shape[1], *self.shape))
-        y, x = -(-tile.core.top // n), -(-tile.core.left // n)
-        bottom, right = min(self.shape[0], y + core.shape[1]), min(self.shape[1], x + core.shape[2])
-        plane[:, y:bottom, x:right] = core[:, : bottom - y, : right - x]
-
-    def put_round(self, t: int, tile: Tile, state: RoundState) -> None:
-        """Keep everything of one round."""
-        for name in ("weights", "covariance", "confidence_px", "noise", "disparity"):
-            self.put(f"{t}.{name}", tile, getattr(state, name))
-
-    def round(self, t: int, prior: PhotoPrior, scale: int) -> Round:
-        """Round t as the frames of the outside world."""
-        get = self.planes
-        lens = ThinLens(float(prior.alpha[0]), float(prior.beta[0]), float(prior.residual_px[0]))
-        field = KernelField(
-            get[f"{t}.weights"], get[f"{t}.covariance"], get[f"{t}.confidence_px"][0], get[f"{t}.noise"][0], scale
-        )
-        return Round(field, DepthMap(get[f"{t}.disparity"][0]), lens)
-
-    def analysis(self, work: _Work, priors: list[PhotoPrior], scale: int) -> Analysis:
-        """All rounds."""
-        n = self.stride
-        before = DepthMap(work.depth[0, 0, : work.height : n, : work.width : n])
-        rounds = tuple(self.round(t, prior, scale) for t, prior in enumerate(priors))
-        return Analysis(before, rounds, self.planes.get("gates"))
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -218,13 +74,13 @@ def analyse(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
 
     def attempt(tile: int) -> Analysis:
         tell("estimating depth", 0, 1)
-        work = _prepare(photo, models, tile)
-        priors = _fit_rounds(work, models, tell)
-        maps = _Maps(work)
+        work = prepare(photo, models, tile)
+        priors = fit_rounds(work, models, tell)
+        maps = Maps(work)
         for done, piece in enumerate(work.tiles):
             tell("mapping kernels", done, len(work.tiles))
-            y, depth = _cut(work, piece, models)
-            states = models.suite.svkr(y, depth, models.dictionary, priors[:-1])
+            y, _ = cut(work, piece, models)
+            states = refine(work, piece, models, priors[:-1])
             for t, state in enumerate(states):
                 maps.put_round(t, piece, state)
             maps.put("gates", piece, models.suite.amf(y, states[-1], priors[-1]).gates)
@@ -256,18 +112,18 @@ class _Energy:
 
 
 def _restore_tile(
-    work: _Work,
+    work: Work,
     tile: Tile,
     models: Models,
     options: UpscaleOptions,
     priors: list[PhotoPrior],
-    maps: _Maps,
+    maps: Maps,
     energy: _Energy,
 ) -> Tensor:
     """Step 3 for one tile: (3, H, W) encoded, of the tile's core."""
     suite, scale = models.suite, models.dictionary.scale
-    y, depth = _cut(work, tile, models)  # (1, 3, h, w), (1, 1, h, w)
-    states = suite.svkr(y, depth, models.dictionary, priors[:-1])
+    y, _ = cut(work, tile, models)  # (1, 3, h, w)
+    states = refine(work, tile, models, priors[:-1])
     fused = suite.amf(y, states[-1], priors[-1])
     mean, features = suite.restorer(y, fused)  # (1, 3, h s, w s)
     image = mean
@@ -311,9 +167,9 @@ def upscale(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
 
     def attempt(tile: int) -> Upscaled:
         tell("estimating depth", 0, 1)
-        work = _prepare(photo, models, tile)
-        priors = _fit_rounds(work, models, tell)
-        maps, energy = _Maps(work), _Energy()
+        work = prepare(photo, models, tile)
+        priors = fit_rounds(work, models, tell)
+        maps, energy = Maps(work), _Energy()
         out = torch.empty(3, work.photo.shape[-2] * scale, work.photo.shape[-1] * scale)
         for done, piece in enumerate(work.tiles):
             tell("restoring", done, len(work.tiles))

@@ -1,17 +1,21 @@
-"""The builder: every number of the lite suite, and the four trained models under one roof."""
+"""The builder: every number of the lite suite, its models under one roof, and how a checkpoint becomes them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import torch
 from torch import nn
 
 from ssr_cli.diffusion.flow import Flow, FlowConfig
+from ssr_cli.errors import WeightsError
 from ssr_cli.models.amf import Amf, AmfConfig
 from ssr_cli.models.depth import DepthConfig, DepthNet
 from ssr_cli.models.restorer import Restorer, RestorerConfig
 from ssr_cli.models.svkr import Svkr, SvkrConfig
+from ssr_cli.physics.kernels import KernelDictionary, default_dictionary
+from ssr_cli.weights import Checkpoint
 
 _PARTS: dict[str, type[Any]] = {
     "depth": DepthConfig,
@@ -68,3 +72,35 @@ class Suite(nn.Module):
     def restoration(self) -> nn.ModuleDict:
         """AMF and restorer, which are trained together (same parameters, not copies)."""
         return nn.ModuleDict({"amf": self.amf, "restorer": self.restorer})
+
+
+@dataclass(frozen=True)
+class Models:
+    """Built models on their device."""
+
+    suite: Suite
+    dictionary: KernelDictionary
+    device: torch.device
+
+
+def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
+    """Build the models of a checkpoint.
+
+    Args:
+        checkpoint: see `weights.load_checkpoint`.
+        device: where they run.
+
+    Raises:
+        WeightsError: if the tensors do not fit the configuration.
+    """
+    try:
+        with torch.device("meta"):
+            suite = Suite(SuiteConfig.from_dict(checkpoint.config))
+        suite.load_state_dict(checkpoint.state, assign=True)
+    except (KeyError, TypeError, RuntimeError) as error:
+        text = str(error).splitlines()[0]
+        raise WeightsError(
+            f"The checkpoint does not fit this version of ssr: {text}.", "Update ssr or use --model lite."
+        ) from error
+    suite.eval().requires_grad_(False)
+    return Models(suite.to(device, memory_format=torch.channels_last), default_dictionary(), device)  # type: ignore[call-overload]

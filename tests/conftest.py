@@ -12,8 +12,7 @@ from ssr_cli.models.amf import AmfConfig
 from ssr_cli.models.depth import DepthConfig
 from ssr_cli.models.restorer import RestorerConfig
 from ssr_cli.models.svkr import SvkrConfig
-from ssr_cli.pipeline import Models, load_models
-from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.suite import Models, Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint
 
 TINY = SuiteConfig(

@@ -70,14 +70,15 @@ def test_second_round_uses_the_photo_wide_answer() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
     depth = suite.depth.estimate(y)
-    first = suite.svkr(y, depth, DICTIONARY, [])
-    assert len(first) == 1
-    prior = photo_prior(first[0])
-    again = suite.svkr(y, depth, DICTIONARY, [prior])
+    run = suite.svkr.begin(y, depth)
+    prior = photo_prior(suite.svkr.refine(run, None, DICTIONARY))
+    assert len(run.states) == 1
+    again = suite.svkr.refine(run, prior, DICTIONARY)
     whole = suite.svkr(y, depth, DICTIONARY)
-    assert torch.allclose(again[1].weights, whole[1].weights)
+    assert torch.allclose(again.weights, whole[1].weights)
+    run.states.pop()
     other = prior.__class__(prior.alpha + 9, prior.beta, prior.residual_px, prior.code, prior.radius_px)
-    assert not torch.allclose(suite.svkr(y, depth, DICTIONARY, [other])[1].weights, whole[1].weights)
+    assert not torch.allclose(suite.svkr.refine(run, other, DICTIONARY).weights, whole[1].weights)
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(8.0, -3.2), (-6.0, 5.0), (5.0, 1.0), (0.0, 2.5)])

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from ssr_cli import pipeline
+from ssr_cli import maps, pipeline
 from ssr_cli.diffusion.consistency import excess, field_operator, project
 from ssr_cli.errors import DeviceError, WeightsError
 from ssr_cli.frames import Photo
@@ -15,6 +15,7 @@ from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.settings import UpscaleOptions
+from ssr_cli.suite import load_models
 from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -60,7 +61,7 @@ def test_the_seed_decides(tiny_models) -> None:
 def test_maps_of_large_photos_are_thinned(tiny_models, monkeypatch) -> None:
     photo = _photo(70, 90)
     whole = pipeline.analyse(photo, tiny_models, UpscaleOptions(tile=0)).field.radius_px
-    monkeypatch.setattr(pipeline, "_MAP_PIXELS", 1000)
+    monkeypatch.setattr(maps, "MAP_PIXELS", 1000)
     for tile in (0, 32):
         thin = pipeline.analyse(photo, tiny_models, UpscaleOptions(tile=tile)).field.radius_px
         assert torch.allclose(thin, whole[::3, ::3], atol=1e-3)
@@ -102,9 +103,9 @@ def test_a_checkpoint_that_does_not_fit_is_refused() -> None:
     state = tiny_suite().state_dict()
     state.pop("depth.head.weight")
     with pytest.raises(WeightsError, match="does not fit"):
-        pipeline.load_models(Checkpoint(TINY.to_dict(), state, {}), torch.device("cpu"))
+        load_models(Checkpoint(TINY.to_dict(), state, {}), torch.device("cpu"))
     with pytest.raises(WeightsError, match="does not fit"):
-        pipeline.load_models(Checkpoint({"depth": {}}, state, {}), torch.device("cpu"))
+        load_models(Checkpoint({"depth": {}}, state, {}), torch.device("cpu"))
 
 
 def _blurred_pair() -> tuple[torch.Tensor, torch.Tensor, SpatiallyVariantBlur]:

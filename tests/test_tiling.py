@@ -1,8 +1,8 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pytest
 from ssr_cli.tiling import plan_tiles, with_halving
 
 SIDES = st.integers(1, 300)

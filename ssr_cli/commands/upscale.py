@@ -12,7 +12,7 @@ from ssr_cli.settings import UpscaleOptions
 
 if TYPE_CHECKING:
     from ssr_cli.frames import Photo, Upscaled
-    from ssr_cli.pipeline import Models
+    from ssr_cli.suite import Models
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def run(job: UpscaleJob, console: Console) -> None:
 def load(model: str, options: UpscaleOptions) -> Models:
     """Models on the device that was asked for."""
     from ssr_cli.device import resolve_device
-    from ssr_cli.pipeline import load_models
+    from ssr_cli.suite import load_models
     from ssr_cli.weights import load_checkpoint
 
     return load_models(load_checkpoint(model), resolve_device(options.device))

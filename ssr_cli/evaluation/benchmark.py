@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ssr_cli.console import Console
-    from ssr_cli.pipeline import Models
     from ssr_cli.settings import UpscaleOptions
+    from ssr_cli.suite import Models
 
 #: What gives the result for a pair, and the seconds it took (None where that is not ours to say).
 Method = Callable[[Pair, Tensor], tuple[Tensor, float | None]]

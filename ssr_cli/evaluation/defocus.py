@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from ssr_cli.console import Console
     from ssr_cli.frames import Analysis, DepthMap, KernelField
-    from ssr_cli.pipeline import Models
     from ssr_cli.settings import UpscaleOptions
+    from ssr_cli.suite import Models
 
 _SCALE = 4
 _LARGEST_SIDE = 512

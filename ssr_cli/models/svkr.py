@@ -6,8 +6,7 @@ fit, consensus kernel); it gives a kernel at every LR pixel, from it a better de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +157,21 @@ def _spread_prior(prior: PhotoPrior | None, depth: Tensor, code: Tensor) -> Tens
     return torch.cat([prior.radius_of(depth) / 4, wide], 1)
 
 
+@dataclass(frozen=True)
+class Refining:
+    """SVKR at work on one batch.
+
+    Attributes:
+        features: (B, C, h, w) of the photos.
+        depth: (B, 1, h, w) disparity before the first round.
+        states: one per round that was run; grows.
+    """
+
+    features: Tensor
+    depth: Tensor
+    states: list[RoundState] = field(default_factory=list)
+
+
 class Svkr(nn.Module):
     """Encoder and T rounds."""
 
@@ -167,33 +181,48 @@ class Svkr(nn.Module):
         self.encoder = UNet(4 + CUES, config.widths, config.encoder, config.decoder)
         self.rounds = nn.ModuleList(Refinement(config) for _ in range(config.rounds))
 
-    def forward(
-        self, y: Tensor, depth: Tensor, dictionary: KernelDictionary, priors: Sequence[PhotoPrior] | None = None
-    ) -> list[RoundState]:
-        """Run the rounds.
+    def begin(self, y: Tensor, depth: Tensor) -> Refining:
+        """Features of a photo, before the first round.
 
         Args:
             y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
             depth: (B, 1, h, w), any estimator's disparity, 0..1.
+        """
+        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y)], 1)), depth)
+
+    def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
+        """Run the next round and keep its state in `run`.
+
+        Args:
+            run: rounds so far.
+            prior: what the last round said of the whole photos, or None before the first.
             dictionary: the atoms.
-            priors: what rounds 1, 2, ... said of the whole photos, known from an earlier pass: one more round than
-                given is run. None: the arrays are whole photos, all rounds are run and the priors fitted between.
+        """
+        t = len(run.states)
+        if t:
+            depth, code = run.states[-1].disparity, run.states[-1].code
+        else:
+            depth = run.depth
+            code = torch.zeros(len(depth), self.config.code, *depth.shape[-2:], device=depth.device)
+        state: RoundState = self.rounds[t](run.features, depth, code, prior, dictionary)
+        run.states.append(state)
+        return state
+
+    def forward(self, y: Tensor, depth: Tensor, dictionary: KernelDictionary) -> list[RoundState]:
+        """All rounds on whole photos, the photo-wide statements fitted between them.
+
+        Args:
+            y: see `begin`.
+            depth: see `begin`.
+            dictionary: the atoms.
 
         Returns:
-            One state per round that was run.
+            One state per round.
         """
-        features = self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y)], 1))
-        code = torch.zeros(y.shape[0], self.config.code, *y.shape[-2:], device=y.device)
-        states: list[RoundState] = []
-        prior: PhotoPrior | None = None
-        count = self.config.rounds if priors is None else len(priors) + 1
-        for t in range(min(count, self.config.rounds)):
-            if t:
-                prior = photo_prior(states[-1]) if priors is None else priors[t - 1]
-            state = self.rounds[t](features, depth, code, prior, dictionary)
-            states.append(state)
-            depth, code = state.disparity, state.code
-        return states
+        run = self.begin(y, depth)
+        for t in range(self.config.rounds):
+            self.refine(run, photo_prior(run.states[-1]) if t else None, dictionary)
+        return run.states
 
 
 def photo_prior(state: RoundState, step: int = 2) -> PhotoPrior:

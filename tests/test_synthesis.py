@@ -1,0 +1,130 @@
+"""Laws of rendered scenes: constants, occlusion, one kernel equals the operator, everything follows from the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ssr_cli.physics import shapes
+from ssr_cli.physics.kernels import default_dictionary, moments, with_sensor_box
+from ssr_cli.physics.operators import SpatiallyVariantBlur
+from ssr_cli.synthesis import blur_models
+from ssr_cli.synthesis.degrade import add_noise, degrade, jpeg
+from ssr_cli.synthesis.demo import render_demo
+from ssr_cli.synthesis.photo_scenes import random_mask, random_scene
+from ssr_cli.synthesis.render import control_weights, hat_weights, render
+from ssr_cli.synthesis.scene import Layer
+
+DICTIONARY = default_dictionary()
+SIDE = 64
+
+
+def _photo(index: int) -> torch.Tensor:
+    return torch.randint(0, 256, (3, SIDE, SIDE), dtype=torch.uint8, generator=torch.Generator().manual_seed(index))
+
+
+def _plain(value: float, disparity: float, alpha: torch.Tensor | None = None) -> Layer:
+    cover = torch.ones(SIDE, SIDE) if alpha is None else alpha
+    return Layer(torch.full((3, SIDE, SIDE), value), cover, torch.full((SIDE, SIDE), disparity))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_scene_of_one_colour_stays_that_colour(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    alpha, beta = blur_models.random_lens(rng)
+    blur = blur_models.thin_lens(rng, alpha, beta, blur_models.lens_blur(rng, 2.2), 4, blur_models.motion_blur(rng, 8))
+    layers = [_plain(0.4, 0.1), _plain(0.4, 0.6, random_mask(SIDE, rng)), _plain(0.4, 0.9, random_mask(SIDE, rng))]
+    scene = render(layers, blur, DICTIONARY, lambda x: x)
+    assert torch.allclose(scene.lr, torch.full_like(scene.lr, 0.4), atol=1e-5)
+    assert torch.allclose(scene.hr, torch.full_like(scene.hr, 0.4))
+
+
+def test_one_kernel_is_the_operator() -> None:
+    rng = np.random.default_rng(1)
+    optical = blur_models.random_optical(rng)
+    rgb = torch.rand(3, SIDE, SIDE)
+    layer = Layer(rgb, torch.ones(SIDE, SIDE), torch.zeros(SIDE, SIDE))
+    scene = render([layer], blur_models.uniform(optical, 4), DICTIONARY, lambda x: x)
+    kernel = with_sensor_box(optical[None], 4)
+    operator = SpatiallyVariantBlur(kernel, torch.ones(1, 1, SIDE // 4, SIDE // 4), 4)
+    assert torch.allclose(scene.lr, operator.forward(rgb[None])[0], atol=1e-6)
+    assert torch.allclose(scene.code[:, 3, 3], DICTIONARY.code(kernel)[0], atol=1e-5)
+    assert torch.allclose(scene.covariance[:, 3, 3], moments(kernel, 4)[:, 0], atol=1e-4)
+
+
+def test_what_is_nearer_hides_and_its_blur_lets_through() -> None:
+    """A sharp near object hides the blurred wall wholly; a blurred near edge mixes the two by its coverage."""
+    half = torch.zeros(SIDE, SIDE)
+    half[:, : SIDE // 2] = 1
+    layers = [_plain(1.0, 0.0), _plain(0.0, 1.0, half)]
+    rng = np.random.default_rng(0)
+    sharp = shapes.gaussian(0.2, 0.2)
+    near_in_focus = render(layers, blur_models.thin_lens(rng, 8.0, -8.0, sharp, 4), DICTIONARY, lambda x: x)
+    far_in_focus = render(layers, blur_models.thin_lens(rng, 8.0, 0.0, sharp, 4), DICTIONARY, lambda x: x)
+    row = SIDE // 8
+    assert near_in_focus.lr[0, row, :8].max() < 0.01
+    assert near_in_focus.lr[0, row, 8:].min() > 0.99
+    soft = far_in_focus.lr[0, row]
+    assert 0.05 < soft[7] < 0.6 < soft[8] < 0.95
+    assert bool((soft.diff() >= -1e-4).all())
+    assert near_in_focus.disparity[row, 0] == 1.0
+    assert near_in_focus.disparity[row, -1] == 0.0
+    # the true radius under each of the two: 0 px where in focus, 8 px elsewhere
+    radius = (2 * (near_in_focus.covariance[0] + near_in_focus.covariance[1])).sqrt()
+    assert float(radius[row, 1]) < 1.2
+    assert float(radius[row, -2]) == pytest.approx(8.0, abs=0.6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scenes_follow_from_the_seed_and_stay_in_range(seed: int) -> None:
+    first = random_scene(_photo, 5, DICTIONARY, (3, seed))
+    again = random_scene(_photo, 5, DICTIONARY, (3, seed))
+    other = random_scene(_photo, 5, DICTIONARY, (4, seed))
+    assert torch.equal(first.lr, again.lr)
+    assert torch.equal(first.code, again.code)
+    assert not torch.equal(first.lr, other.lr)
+    for plane in (first.hr, first.lr, first.disparity):
+        assert bool(plane.isfinite().all())
+        assert 0 <= float(plane.min()) <= float(plane.max()) <= 1
+    assert torch.equal((first.lr * 255).round() / 255, first.lr)
+    assert first.lr.shape == (3, SIDE // 4, SIDE // 4)
+    assert float(first.covariance[:2].min()) > -1.0
+
+
+def test_weights_of_mixtures_sum_to_one() -> None:
+    value = torch.rand(9, 7) * 5 - 1
+    weights = hat_weights(value, torch.tensor([0.0, 0.5, 2.0, 3.0]))
+    assert torch.allclose(weights.sum(0), torch.ones(9, 7))
+    assert float(weights.min()) >= 0
+    assert torch.allclose((weights * torch.tensor([0.0, 0.5, 2.0, 3.0])[:, None, None]).sum(0), value.clamp(0, 3))
+    assert torch.allclose(control_weights(4, 4, 9, 7).sum(0), torch.ones(9, 7), atol=1e-6)
+
+
+def test_noise_has_the_asked_level() -> None:
+    grey = torch.full((3, 200, 200), 0.5)
+    noisy = add_noise(grey, 0.03, 0.0, np.random.default_rng(0))
+    assert float((noisy - grey).std()) == pytest.approx(0.03, rel=0.02)
+    shot = add_noise(grey, 0.0, 0.002, np.random.default_rng(0))
+    assert float((shot - grey).var()) == pytest.approx(0.001, rel=0.05)
+    mono = add_noise(grey, 0.03, 0.0, np.random.default_rng(0), grey=True) - grey
+    assert torch.equal(mono[0], mono[2])
+
+
+def test_degrading_is_mild_and_deterministic() -> None:
+    smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 4, 4), size=(64, 64), mode="bicubic")[0].clamp(0, 1)
+    assert float((jpeg(smooth, 95, 0) - smooth).abs().mean()) < 0.01
+    results = [degrade(smooth, np.random.default_rng(s)) for s in (1, 1, 2)]
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+def test_the_demo_is_a_photograph_with_its_truth() -> None:
+    first, again = render_demo(3, size=128), render_demo(3, size=128)
+    assert torch.equal(first.lr.rgb, again.lr.rgb)
+    assert first.lr.rgb.shape == (3, 32, 32)
+    assert first.hr.rgb.shape == (3, 128, 128)
+    expected = (first.lens.alpha * first.depth.disparity + first.lens.beta).abs()
+    radius = (2 * (first.covariance[0] + first.covariance[1])).clamp_min(0).sqrt()
+    # the lens's own blur adds in quadrature, so the radius follows the thin lens's from above
+    assert float(torch.corrcoef(torch.stack([radius.flatten(), expected.flatten()]))[0, 1]) > 0.8

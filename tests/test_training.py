@@ -1,0 +1,230 @@
+"""Training: every stage learns, resumes exactly, survives a failed save, and packs into a checkpoint that loads."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ssr_cli.errors import InputError, UsageError, WeightsError
+from ssr_cli.suite import load_models
+from ssr_cli.training import loop, pool, run, stage_depth
+from ssr_cli.training.loop import load_average, state_file
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.spoil import spoil_batch
+from ssr_cli.weights import load_checkpoint
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Three textured photos with a manifest."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    with (folder / "MANIFEST.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "source_repo", "source_path", "licence_as_stated"))
+        for i in range(3):
+            coarse = Image.fromarray(rng.integers(0, 256, (40 + 30 * i, 50, 3), dtype=np.uint8))
+            coarse.resize((520, 512), Image.Resampling.BICUBIC).save(folder / f"{i}.png")
+            writer.writerow((f"{i}.png", "made/here", f"{i}.png", "CC0"))
+    return folder
+
+
+@pytest.fixture
+def small(monkeypatch) -> None:
+    """Tiny networks, small photos, two scenes a shard and no second process."""
+    monkeypatch.setattr(run, "SuiteConfig", lambda: TINY)
+    monkeypatch.setattr(pool, "_SIZE", 128)
+    monkeypatch.setattr(pool, "SHARD", 3)
+    monkeypatch.setattr(run, "SHARD", 3)
+    monkeypatch.setattr(stage_depth, "_SIDE", 32)
+    pool._load.cache_clear()
+
+    class Here:
+        def __init__(self, count: int) -> None: ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        imap_unordered = staticmethod(map)
+
+    monkeypatch.setattr(pool.mp, "get_context", lambda kind: type("Context", (), {"Pool": Here}))
+    yield
+    pool._load.cache_clear()
+
+
+def _options(stage: str, photos: Path, out: Path, **more: object) -> TrainOptions:
+    given = {"steps": 4, "batch": 2, "crop": 16, "scenes": 6, "device": "cpu", "validate_every": 3}
+    return TrainOptions(stage=stage, photos=(photos,), out=out, **{**given, **more})
+
+
+def _train(options: TrainOptions) -> list[str]:
+    said: list[str] = []
+    run.train_stage(options, said.append)
+    return said
+
+
+STAGES = ("depth", "svkr", "restorer", "flow")
+
+
+@pytest.mark.usefixtures("small")
+def test_all_stages_then_pack_then_load(photos: Path, tmp_path: Path) -> None:
+    for stage in STAGES:
+        said = _train(_options(stage, photos, tmp_path))
+        assert any("validation step 3" in line for line in said)
+        assert any(f"{stage} final step 4" in line for line in said)
+    target = tmp_path / "out" / "mine.safetensors"
+    _train(_options("pack", photos, tmp_path, pack_to=target))
+    checkpoint = load_checkpoint(str(target))
+    models = load_models(checkpoint, torch.device("cpu"))
+    trained = load_average(state_file(_options("svkr", photos, tmp_path), "svkr"))
+    packed = models.suite.svkr.state_dict()
+    assert all(torch.allclose(packed[k], trained[k], atol=1e-3) for k in trained)
+    assert checkpoint.provenance["licence"] == "CC-BY-SA-4.0"
+    assert checkpoint.provenance["stages"]["flow"]["steps"] == 4
+    listed = (tmp_path / "out" / "mine.ATTRIBUTION.csv").read_text().splitlines()
+    assert len(listed) == 4
+    assert listed[1] == "made/here,0.png,CC0"
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("stage", STAGES)
+def test_resuming_gives_what_never_stopping_gives(stage: str, photos: Path, tmp_path: Path, monkeypatch) -> None:
+    for needed in STAGES[: STAGES.index(stage)]:
+        for folder in ("whole", "parts"):
+            _train(_options(needed, photos, tmp_path / folder, steps=1))
+    _train(_options(stage, photos, tmp_path / "whole"))
+
+    class Stopped(Exception):
+        pass
+
+    real = loop.update_average
+
+    def stop_at_two(average, model, step):
+        if step == 2:
+            raise Stopped
+        real(average, model, step)
+
+    monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
+    monkeypatch.setattr(loop, "update_average", stop_at_two)
+    with pytest.raises(Stopped):
+        _train(_options(stage, photos, tmp_path / "parts"))
+    monkeypatch.setattr(loop, "update_average", real)
+    said = _train(_options(stage, photos, tmp_path / "parts"))
+    assert any("resumed at step 2" in line for line in said)
+    whole, parts = (load_average(tmp_path / f / f"{stage}.pt") for f in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_failed_save_keeps_the_old_state(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    _train(_options("svkr", photos, tmp_path, steps=1))
+    before = (tmp_path / "svkr.pt").read_bytes()
+
+    def half(state, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop.torch, "save", half)
+    with pytest.raises(OSError, match="No space"):
+        _train(_options("svkr", photos, tmp_path, steps=2))
+    assert (tmp_path / "svkr.pt").read_bytes() == before
+
+
+@pytest.mark.usefixtures("small")
+def test_training_lowers_the_loss(photos: Path, tmp_path: Path) -> None:
+    """On the three scenes it sees, a hundred steps must beat the untrained net clearly."""
+    options = _options("svkr", photos, tmp_path, steps=120, batch=4, learning_rate=2e-3)
+    device = torch.device("cpu")
+    untrained = run.build_stage(options, device, print)
+    run.train_stage(options, lambda line: None)
+    trained = run.build_stage(options, device, print)
+    trained.trained.load_state_dict(load_average(tmp_path / "svkr.pt"))
+    with torch.no_grad():
+        before, after = (sum(float(s.loss(i)[0]) for i in range(900, 908)) for s in (untrained, trained))
+    assert after < 0.6 * before
+
+
+@pytest.mark.usefixtures("small")
+def test_a_non_finite_batch_is_skipped(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    options = _options("svkr", photos, tmp_path, steps=3)
+    stage = run.build_stage(options, torch.device("cpu"), print)
+    real = stage.loss
+
+    def poisoned(step):
+        loss, figures = real(step)
+        return (loss * float("nan") if step == 1 else loss), figures
+
+    monkeypatch.setattr(stage, "loss", poisoned)
+    loop.train(stage, options, torch.device("cpu"), lambda line: None)
+    assert all(bool(v.isfinite().all()) for v in load_average(tmp_path / "svkr.pt").values())
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_missing_is_named(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no stage 'sweep'"):
+        _train(_options("sweep", photos, tmp_path))
+    with pytest.raises(WeightsError, match="svkr stage has no state"):
+        _train(_options("restorer", photos, tmp_path))
+    with pytest.raises(InputError, match="No training photos"):
+        _train(_options("svkr", tmp_path / "nowhere", tmp_path))
+    with pytest.raises(UsageError, match="needs a target"):
+        _train(_options("pack", photos, tmp_path))
+
+
+@pytest.mark.usefixtures("small")
+def test_packing_without_a_manifest_is_refused(photos: Path, tmp_path: Path) -> None:
+    for stage in STAGES:
+        _train(_options(stage, photos, tmp_path, steps=1))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    Image.new("RGB", (512, 512)).save(bare / "a.png")
+    options = replace(_options("pack", photos, tmp_path, pack_to=tmp_path / "a.safetensors"), photos=(bare,))
+    with pytest.raises(UsageError, match=r"MANIFEST\.csv"):
+        run.train_stage(options, print)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_path: Path) -> None:
+    options = _options("scenes", photos, tmp_path)
+    device = torch.device("cpu")
+    first = run.load_pool(options, device, lambda line: None)
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "scenes").iterdir()}
+    assert len(stamps) == 2
+    again = run.load_pool(options, device, lambda line: None)
+    assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path / "scenes").iterdir()}
+    assert (first.count, first.held_out) == (3, 3)
+    a, b, c = first.crops(4, 8, (1, 2)), again.crops(4, 8, (1, 2)), first.crops(4, 8, (1, 3))
+    assert torch.equal(a.hr, b.hr)
+    assert not torch.equal(a.hr, c.hr)
+    assert a.hr.shape == (4, 3, 32, 32)
+    assert a.code.shape == (4, 24, 8, 8)
+
+
+def test_spoiled_depth_is_wrong_but_in_the_same_units() -> None:
+    depth = torch.rand(40, 1, 4, 4)
+    depth = torch.nn.functional.interpolate(depth, size=(24, 24), mode="bilinear").clamp(0, 1)
+    given, truth = spoil_batch(depth, (1, 2))
+    again, _ = spoil_batch(depth, (1, 2))
+    assert torch.equal(given, again)
+    assert given.shape == truth.shape == depth.shape
+    assert 0 <= float(given.min()) <= float(given.max()) <= 1
+    for i in range(40):  # the truth is an affine change of the depth
+        pair = torch.stack([truth[i].flatten(), depth[i].flatten()])
+        assert float(torch.corrcoef(pair)[0, 1]) > 0.999
+    assert 0.02 < float((given - truth).abs().mean()) < 0.3
+
+
+def test_the_schedule_warms_up_and_ends_low() -> None:
+    rates = [loop.learning_rate(1.0, step / 1000, step) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.01, rel=0.01)
+    assert max(rates) == pytest.approx(0.98, abs=0.02)
+    assert rates[-1] == pytest.approx(0.02, rel=0.01)

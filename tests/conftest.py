@@ -16,7 +16,7 @@ from ssr_cli.suite import Models, Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint
 
 TINY = SuiteConfig(
-    depth=DepthConfig(side=32, widths=(4, 6), encoder=(1, 1), decoder=(1,)),
+    depth=DepthConfig(side=32, stem=8, widths=(8, 8), blocks=(1, 1)),
     svkr=SvkrConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), hidden=8),
     amf=AmfConfig(width=8, heads=2, pyramid=(6, 6, 6)),
     restorer=RestorerConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), conditions=(6, 6, 6)),

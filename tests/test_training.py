@@ -13,7 +13,7 @@ from PIL import Image
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.suite import load_models
-from ssr_cli.training import loop, pool, run, stage_depth
+from ssr_cli.training import loop, pool, run, shards, stage_depth, worlds
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.spoil import spoil_batch
@@ -41,10 +41,11 @@ def small(monkeypatch) -> None:
     """Tiny networks, small photos, two scenes a shard and no second process."""
     monkeypatch.setattr(run, "SuiteConfig", lambda: TINY)
     monkeypatch.setattr(pool, "_SIZE", 128)
-    monkeypatch.setattr(pool, "SHARD", 3)
     monkeypatch.setattr(run, "SHARD", 3)
-    monkeypatch.setattr(stage_depth, "_SIDE", 32)
-    pool._load.cache_clear()
+    monkeypatch.setattr(worlds, "SIDE", 32)
+    monkeypatch.setattr(stage_depth, "SHARD", 6)
+    monkeypatch.setattr(stage_depth, "_HELD_OUT", 2)
+    pool.load_photo.cache_clear()
 
     class Here:
         def __init__(self, count: int) -> None: ...
@@ -56,9 +57,9 @@ def small(monkeypatch) -> None:
 
         imap_unordered = staticmethod(map)
 
-    monkeypatch.setattr(pool.mp, "get_context", lambda kind: type("Context", (), {"Pool": Here}))
+    monkeypatch.setattr(shards.mp, "get_context", lambda kind: type("Context", (), {"Pool": Here}))
     yield
-    pool._load.cache_clear()
+    pool.load_photo.cache_clear()
 
 
 def _options(stage: str, photos: Path, out: Path, **more: object) -> TrainOptions:

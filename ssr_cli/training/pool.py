@@ -6,9 +6,7 @@ Rendering a 512 x 512 scene takes 0.14 s of one core and yields sixteen disjoint
 
 from __future__ import annotations
 
-import multiprocessing as mp
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ssr_cli.errors import InputError
@@ -60,7 +58,7 @@ def list_photos(folders: Sequence[Path]) -> list[Path]:
 
 
 @lru_cache(maxsize=256)
-def _load(path: Path) -> Tensor:
+def load_photo(path: Path) -> Tensor:
     """Centre 512 x 512 of a photo, (3, 512, 512) uint8; smaller photos are enlarged to fit."""
     with Image.open(path) as image:
         rgb = image.convert("RGB")
@@ -72,59 +70,26 @@ def _load(path: Path) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
-def _render_shard(task: tuple[Path, list[Path], int, int]) -> int:
-    """Render scenes [first, first + SHARD) into one file, atomically."""
-    target, photos, first, seed = task
-    torch.set_num_threads(1)
+def render_scenes(photos: Sequence[Path], first: int, items: int, seed: int) -> dict[str, Tensor]:
+    """Scenes [first, first + items) with their truth: 8-bit pictures, the rest in half precision."""
     dictionary = default_dictionary()
     scenes = [
-        random_scene(lambda i: _load(photos[i]), len(photos), dictionary, (seed, first + i)) for i in range(SHARD)
+        random_scene(lambda i: load_photo(photos[i]), len(photos), dictionary, (seed, first + i)) for i in range(items)
     ]
-    data = {
+    return {
         "hr": torch.stack([(s.hr * 255).round().byte() for s in scenes]),
         "lr": torch.stack([(s.lr * 255).round().byte() for s in scenes]),
         "code": torch.stack([s.code.half() for s in scenes]),
         "covariance": torch.stack([s.covariance.half() for s in scenes]),
         "disparity": torch.stack([s.disparity[None].half() for s in scenes]),
     }
-    temporary = target.with_suffix(".tmp")
-    save_file(data, temporary)
-    os.replace(temporary, target)
-    return first
-
-
-def render_pool(
-    photos: Sequence[Path], folder: Path, count: int, seed: int, workers: int, progress: Callable[[int, int], None]
-) -> list[Path]:
-    """Make what is missing of a pool.
-
-    Args:
-        photos: the training photos.
-        folder: where the shards lie.
-        count: number of scenes, rounded up to whole shards of 40.
-        seed: scene i depends on (seed, i) alone.
-        workers: processes.
-        progress: called with (shards done, shards).
-
-    Returns:
-        The shards, in order.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"scenes_{seed}_{i:05d}.safetensors" for i in range((count + SHARD - 1) // SHARD)]
-    tasks = [(t, list(photos), i * SHARD, seed) for i, t in enumerate(targets) if not t.exists()]
-    progress(len(targets) - len(tasks), len(targets))
-    if tasks:
-        with mp.get_context("spawn").Pool(workers) as processes:
-            for done, _ in enumerate(processes.imap_unordered(_render_shard, tasks), len(targets) - len(tasks) + 1):
-                progress(done, len(targets))
-    return targets
 
 
 class ScenePool:
     """Rendered scenes in memory, cropped deterministically by step.
 
     Args:
-        shards: files of `render_pool`.
+        shards: files of `render_scenes`.
         held_out: scenes at the end kept for validation.
         device: where the pool lives (a GPU holds it whole: 1.8 MB a scene).
     """

@@ -10,7 +10,8 @@ from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.suite import Suite, SuiteConfig
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
 from ssr_cli.training.options import TrainOptions
-from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_pool
+from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_scenes
+from ssr_cli.training.shards import render_shards
 
 #: In the order they are trained; each uses the ones before it, frozen.
 STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "pack")
@@ -20,7 +21,10 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     """Render what is missing of the pool, then read it."""
     photos = list_photos(options.photos)
     progress = lambda done, of: report(f"scenes: {done}/{of} shards of {SHARD}")  # noqa: E731
-    shards = render_pool(photos, options.out / "scenes", options.scenes, options.seed, options.workers, progress)
+    folder = options.out / "scenes"
+    shards = render_shards(
+        render_scenes, photos, folder, options.scenes, SHARD, options.seed, options.workers, progress
+    )
     return ScenePool(shards, held_out=SHARD, device=device)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
@@ -19,6 +18,8 @@ _INK, _PAPER = (30, 30, 34), (250, 250, 248)
 _MARGIN, _TITLE, _TEXT = 14, 17, 14
 #: Longest side of one panel, pixels.
 PANEL = 560
+#: Room of one kernel on a sheet, pixels.
+_CELL = 56
 
 
 def palette(value: Tensor) -> Tensor:
@@ -69,7 +70,19 @@ def radius_limit(field: KernelField) -> float:
     return max(1.0, math.ceil(high * 2) / 2)
 
 
-def kernel_sheet(photo: Photo, field: KernelField, dictionary: KernelDictionary, size: tuple[int, int]) -> Image.Image:
+def _reach(kernels: Tensor) -> int:
+    """Side of the smallest centred window that holds 99 % of every kernel (N, k, k): even, at least 8 pixels."""
+    k = kernels.shape[-1]
+    for side in range(8, k, 2):
+        cut = (k - side) // 2
+        if float(kernels[:, cut : k - cut, cut : k - cut].sum((1, 2)).min()) >= 0.99:
+            return side
+    return k
+
+
+def kernel_sheet(
+    photo: Photo, field: KernelField, dictionary: KernelDictionary, size: tuple[int, int]
+) -> tuple[Image.Image, int]:
     """Local kernels laid over the dimmed photo where they belong, each brightest at 1.
 
     Args:
@@ -77,28 +90,35 @@ def kernel_sheet(photo: Photo, field: KernelField, dictionary: KernelDictionary,
         field: its kernels (at the photo's size or a subsampled one).
         dictionary: the atoms.
         size: of the picture.
+
+    Returns:
+        The picture, and how many HR px a shown kernel is wide.
     """
     sheet = to_picture(_fit(photo.rgb, size) * 0.35)
     draw = ImageDraw.Draw(sheet)
-    cell = 56
-    rows, columns = max(1, size[0] // cell), max(1, size[1] // cell)
+    rows, columns = max(1, size[0] // _CELL), max(1, size[1] // _CELL)
+    side = min(_CELL - 6, size[0] // rows - 2, size[1] // columns - 2)
     h, w = field.weights.shape[-2:]
-    for i in range(rows):
-        for j in range(columns):
-            cy, cx = (i + 0.5) / rows, (j + 0.5) / columns
-            weights = field.weights[:, min(h - 1, int(cy * h)), min(w - 1, int(cx * w))]
-            kernel = torch.einsum("l,lij->ij", weights, dictionary.atoms)
-            tile = palette((kernel / kernel.max()).sqrt()).permute(1, 2, 0).numpy()
-            side = min(cell - 6, size[0] // rows - 2, size[1] // columns - 2)
-            if side < 6:
-                continue
-            picture = Image.fromarray((tile * 255).round().astype(np.uint8)).resize(
-                (side, side), Image.Resampling.NEAREST
-            )
-            left, top = round(cx * size[1] - side / 2), round(cy * size[0] - side / 2)
-            sheet.paste(picture, (left, top))
-            draw.rectangle([left - 1, top - 1, left + side, top + side], outline=(200, 200, 200))
-    return sheet
+    places = [((i + 0.5) / rows, (j + 0.5) / columns) for i in range(rows) for j in range(columns)]
+    weights = torch.stack([field.weights[:, min(h - 1, int(y * h)), min(w - 1, int(x * w))] for y, x in places])
+    kernels = torch.einsum("nl,lij->nij", weights, dictionary.atoms)
+    shown = _reach(kernels)
+    if side < 6:
+        return sheet, shown
+    cut = (kernels.shape[-1] - shown) // 2
+    for (y, x), kernel in zip(places, kernels, strict=True):
+        inner = kernel[cut : cut + shown, cut : cut + shown]
+        picture = to_picture(palette((inner / inner.max()).sqrt())).resize((side, side), Image.Resampling.NEAREST)
+        left, top = round(x * size[1] - side / 2), round(y * size[0] - side / 2)
+        sheet.paste(picture, (left, top))
+        draw.rectangle([left - 1, top - 1, left + side, top + side], outline=(200, 200, 200))
+    return sheet, shown
+
+
+def _kernel_panel(photo: Photo, field: KernelField, dictionary: KernelDictionary, size: tuple[int, int]) -> Image.Image:
+    """The kernel sheet under its title."""
+    picture, shown = kernel_sheet(photo, field, dictionary, size)
+    return framed(picture, f"local kernels, each {shown} HR px wide")
 
 
 def fusion_view(fusion: Tensor, size: tuple[int, int]) -> Image.Image:
@@ -151,7 +171,7 @@ def kernel_view(photo: Photo, analysis: Analysis, dictionary: KernelDictionary) 
     most = radius_limit(analysis.field)
     bar = colour_bar(max(240, size[1]), "0", f"{most:g} HR px")
     radius = framed(radius_view(analysis.field, size, most), "blur radius", bar)
-    return sheet([[framed(kernel_sheet(photo, analysis.field, dictionary, size), "local kernels"), radius]])
+    return sheet([[_kernel_panel(photo, analysis.field, dictionary, size), radius]])
 
 
 def inspection(photo: Photo, analysis: Analysis, dictionary: KernelDictionary) -> Image.Image:
@@ -167,7 +187,7 @@ def inspection(photo: Photo, analysis: Analysis, dictionary: KernelDictionary) -
     ]
     bar = colour_bar(width, "0", f"{most:g} HR px ({most / analysis.field.scale:.2g} LR px)")
     second = [
-        framed(kernel_sheet(photo, analysis.field, dictionary, size), "local kernels"),
+        _kernel_panel(photo, analysis.field, dictionary, size),
         framed(radius_view(analysis.field, size, most), "blur radius", bar),
     ]
     if analysis.fusion is not None:

@@ -99,6 +99,8 @@ def _rows(summary: dict[str, Any]) -> dict[str, str]:
     radius, lens = summary["blur_radius_px"], summary["lens"]
     focus = lens["focus_disparity"]
     where = "blur does not depend on depth" if focus is None else f"disparity {focus:.2f} (0 far, 1 near)"
+    if focus is not None and not 0 <= focus <= 1:
+        where = "beyond the farthest place" if focus < 0 else "before the nearest place"
     return {
         "blur radius (HR px)": f"median {radius['median']:.2f}, 5 % {radius['p5']:.2f}, 95 % {radius['p95']:.2f}",
         "expected error (HR px)": f"{summary['expected_error_px']:.2f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,11 @@ from ssr_cli.training import loop, pool, run, shards, stage_depth, worlds
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.spoil import spoil_batch
+from ssr_cli.training.stage_flow import FlowStage
+from ssr_cli.training.stage_restorer import RestorerStage
+from ssr_cli.training.stage_svkr import SvkrStage
 from ssr_cli.weights import load_checkpoint
-from tests.conftest import TINY
+from tests.conftest import TINY, tiny_suite
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +233,42 @@ def test_the_schedule_warms_up_and_ends_low() -> None:
     assert rates[0] == pytest.approx(0.01, rel=0.01)
     assert max(rates) == pytest.approx(0.98, abs=0.02)
     assert rates[-1] == pytest.approx(0.02, rel=0.01)
+
+
+class _MetaPool(pool.ScenePool):
+    """A pool on a device that is not the CPU: every place that forgets to move a tensor fails."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("meta")
+        self.count = self.held_out = 3
+        channels = {"hr": 3, "lr": 3, "code": 24, "covariance": 3, "disparity": 1}
+        sides = {"hr": 128}
+        self.data = {
+            k: torch.zeros(6, c, sides.get(k, 32), sides.get(k, 32), device=self.device) for k, c in channels.items()
+        }
+
+
+@pytest.mark.parametrize("stage", ["svkr", "restorer", "flow"])
+def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
+    """What runs on "meta" without mixing devices runs on CUDA; autocast does not know that device."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    suite = tiny_suite().to("meta")
+    options = TrainOptions(stage=stage, batch=2, crop=16)
+    made = {
+        "svkr": lambda: SvkrStage(suite.svkr, _MetaPool(), options),
+        "restorer": lambda: RestorerStage(suite, _MetaPool(), options),
+        "flow": lambda: FlowStage(suite, _MetaPool(), options),
+    }[stage]()
+    loss, _ = made.loss(0)
+    loss.backward()
+    assert loss.device.type == "meta"
+    assert all(p.grad is None or p.grad.device.type == "meta" for p in made.trained.parameters())
+
+
+@pytest.mark.usefixtures("small")
+def test_compiling_reaches_every_network(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **_: compiled.append(type(self).__name__))
+    for stage in STAGES:
+        _train(_options(stage, photos, tmp_path, steps=1, compile=True))
+    assert {"DepthNet", "UNet", "Refinement", "Amf", "Restorer", "Flow"} <= set(compiled)

@@ -23,10 +23,17 @@ _EMA = 0.998
 
 
 class Stage(Protocol):
-    """What a stage gives the loop."""
+    """What a stage gives the loop.
+
+    Attributes:
+        name: of the stage and its state.
+        trained: whose parameters are optimised.
+        networks: every module the loss calls, compiled when compiling was asked for.
+    """
 
     name: str
     trained: nn.Module
+    networks: tuple[nn.Module, ...]
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one batch, a pure function of the weights and the step, and named figures to log."""
@@ -133,13 +140,15 @@ def train(stage: Stage, options: TrainOptions, device: torch.device, report: Rep
     saved = last = time.monotonic()
     sums: dict[str, float] = {}
     counted = 0
-    loss_of = torch.compile(stage.loss, dynamic=False) if options.compile else stage.loss
+    if options.compile:
+        for network in stage.networks:
+            network.compile(dynamic=False)
     while clock.progress(options) < 1.0:
         rate = learning_rate(options.learning_rate, clock.progress(options), clock.step)
         for group in optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "mps"):
-            loss, figures = loss_of(clock.step)
+            loss, figures = stage.loss(clock.step)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)

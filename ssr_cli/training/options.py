@@ -24,7 +24,7 @@ class TrainOptions:
         device: "auto", "cpu", "cuda", "mps".
         threads: CPU threads, 0 for the library's choice.
         workers: processes that render scenes.
-        compile: pass the loss through torch.compile.
+        compile: compile the networks with torch.compile.
         lpips_weights: LPIPS file, for the flow's perceptual term.
         validate_every: optimiser steps between validations.
         restart: ignore a saved state of the stage.

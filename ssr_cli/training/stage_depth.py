@@ -30,6 +30,7 @@ class DepthStage:
         self, model: DepthNet, photos: Sequence[Path], options: TrainOptions, device: torch.device, report: Report
     ) -> None:
         self.trained: nn.Module = model
+        self.networks: tuple[nn.Module, ...] = (model,)
         self.options = options
         self.device = device
         progress = lambda done, of: report(f"worlds: {done}/{of} shards of {SHARD}")  # noqa: E731

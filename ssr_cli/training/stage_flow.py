@@ -31,6 +31,7 @@ class FlowStage:
         suite.requires_grad_(False).eval()
         suite.flow.requires_grad_(True).train()
         self.trained: nn.Module = suite.flow
+        self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer, suite.flow)
         device = pool.device
         self.lpips = Lpips(options.lpips_weights).to(device) if options.lpips_weights else None
 

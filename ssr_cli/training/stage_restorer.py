@@ -57,6 +57,7 @@ class RestorerStage:
         self.options = options
         suite.svkr.eval().requires_grad_(False)
         self.trained: nn.Module = suite.restoration
+        self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer)
 
     def mean(self, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Tensor:
         """The restored batch (B, 3, 4 n, 4 n)."""

@@ -25,6 +25,7 @@ class SvkrStage:
 
     def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
         self.trained: nn.Module = model
+        self.networks: tuple[nn.Module, ...] = (model.encoder, *model.rounds)
         self.pool = pool
         self.options = options
         self.dictionary = default_dictionary()

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ssr_cli.cli import main
+from ssr_cli.image.deep import write_samples
 
 
 def _run(*arguments: object) -> int:
@@ -170,25 +171,22 @@ def _empty(folder: Path) -> Path:
     return path
 
 
-def _sixteen_bits(folder: Path) -> Path:
-    path = folder / "deep.png"
+def _sixteen_bit_tiff(folder: Path) -> Path:
+    path = folder / "deep.tif"
     Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 100).save(path)
     return path
 
 
-def _sixteen_bit_colour(folder: Path) -> Path:
-    """A 16-bit RGB PNG, made by hand because Pillow cannot write one."""
-    import struct
-    import zlib
+def _sixteen_bit_grey_and_alpha(folder: Path) -> Path:
+    path = folder / "deep.png"
+    write_samples(np.zeros((8, 8, 2), np.uint16), path)
+    return path
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + bytes(range(48)) for _ in range(8))
-    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
-    path = folder / "deep_colour.png"
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+def _truncated_deep(folder: Path) -> Path:
+    path = folder / "deep_cut.png"
+    write_samples(np.random.default_rng(0).integers(0, 65_536, (40, 40, 4), dtype=np.uint16), path)
+    path.write_bytes(path.read_bytes()[:-3000])
     return path
 
 
@@ -205,8 +203,9 @@ BAD = {
     "truncated jpeg": _truncated,
     "truncated png": _truncated_png,
     "empty": _empty,
-    "16-bit grey": _sixteen_bits,
-    "16-bit colour": _sixteen_bit_colour,
+    "16-bit TIFF": _sixteen_bit_tiff,
+    "16-bit grey and alpha": _sixteen_bit_grey_and_alpha,
+    "truncated 16-bit png": _truncated_deep,
     "animated gif": lambda f: _animated(f, "a.gif"),
     "animated webp": lambda f: _animated(f, "a.webp"),
     "animated png": lambda f: _animated(f, "a.png"),

@@ -1,4 +1,4 @@
-"""Reading and writing photos with Pillow: 8 bits, sRGB, EXIF and alpha kept, everything else refused in a sentence."""
+"""Reading and writing photos: EXIF, alpha and 16-bit PNG kept, everything not supported refused in a sentence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
 from ssr_cli.errors import InputError, OutputError
 from ssr_cli.frames import Photo
+from ssr_cli.image import deep as deep_png
 from ssr_cli.image.color import resize
 from ssr_cli.paths import publish
 
@@ -30,11 +31,13 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode a photo, upright, in sRGB.
 
     Args:
-        path: JPEG, PNG, WebP, BMP or TIFF with 8 bits per channel; grey, RGB, palette or CMYK, with or without alpha.
+        path: JPEG, PNG, WebP, BMP or TIFF with 8 bits per channel, PNG also with 16; grey, RGB, palette or CMYK, with
+            or without alpha.
         max_pixels: refuse more.
 
     Returns:
-        The photo; its metadata holds "exif", "alpha" (h, w), "grey", "dpi" and "notes" where there are any.
+        The photo; its metadata holds "exif", "alpha" (h, w), "grey", "dpi", "bits" (16), "icc" and "notes" where there
+        are any. Eight-bit photos are converted to sRGB; deeper ones keep their values and their profile.
 
     Raises:
         InputError: if it is missing, damaged, too large or of a kind not supported.
@@ -50,6 +53,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
                 _refuse(path, image, max_pixels)
+                if _bits(path, image) == 16:
+                    return _decode_deep(path, image)
                 image.load()
                 return _decode(image)
     except UnidentifiedImageError as error:
@@ -73,14 +78,7 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
 
 
-def _png_depth(path: Path) -> int:
-    """Bits per channel in a PNG's header: Pillow cuts 16-bit colour to 8 bits without a word."""
-    with path.open("rb") as file:
-        header = file.read(26)
-    return header[24] if header[:8] == b"\x89PNG\r\n\x1a\n" else 8
-
-
-def _refuse(path: Path, image: Image.Image, max_pixels: int) -> None:
+def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int) -> None:
     """What is not supported is refused, never silently mangled."""
     if image.width * image.height > max_pixels:
         raise InputError(
@@ -91,13 +89,20 @@ def _refuse(path: Path, image: Image.Image, max_pixels: int) -> None:
         raise InputError(f"{path} is animated or has several pages.", "Save the frame you want as PNG first.")
     if image.format not in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "MPO"):
         raise InputError(f"{path} is a {image.format} file, which is not supported yet.", "Save it as PNG first.")
-    bits = image.tag_v2.get(258, 8) if image.format == "TIFF" else _png_depth(path) if image.format == "PNG" else 8  # type: ignore[attr-defined]
-    deepest = max(bits) if isinstance(bits, tuple) else bits
-    if deepest > 8 or image.mode in _DEEP_MODES:
+    deep = _bits(path, image) > 8 or image.mode in _DEEP_MODES
+    if deep and not (image.format == "PNG" and deep_png.can_read(image)):
         raise InputError(
-            f"{path} has 16 or more bits per channel, which is not supported yet.",
-            "Save it with 8 bits per channel first.",
+            f"{path} has 16 or more bits per channel in a form that is not supported yet.",
+            "Save it as PNG in grey, RGB or RGBA, or with 8 bits per channel.",
         )
+
+
+def _bits(path: Path, image: ImageFile.ImageFile) -> int:
+    """Bits per channel: Pillow's mode does not tell."""
+    if image.format == "PNG":
+        return deep_png.bit_depth(path)
+    bits = image.tag_v2.get(258, 8) if image.format == "TIFF" else 8  # type: ignore[attr-defined]
+    return int(max(bits) if isinstance(bits, tuple) else bits)
 
 
 def _to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
@@ -148,6 +153,24 @@ def _decode(image: Image.Image) -> Photo:
     return Photo(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), metadata)
 
 
+def _decode_deep(path: Path, image: ImageFile.ImageFile) -> Photo:
+    """A 16-bit PNG with its own colours."""
+    metadata: dict[str, Any] = {"notes": [], "bits": 16}
+    exif = image.getexif()
+    if len(exif):
+        metadata["exif"] = exif
+    if dpi := image.info.get("dpi"):
+        metadata["dpi"] = tuple(float(d) for d in dpi)
+    if icc := image.info.get("icc_profile"):
+        metadata["icc"] = icc
+    samples = deep_png.read_samples(path)
+    planes = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1) / 65_535
+    metadata["grey"] = len(planes) == 1
+    if len(planes) == 4:
+        metadata["alpha"] = planes[3].contiguous()
+    return Photo(planes[:3].expand(3, -1, -1).contiguous(), metadata)
+
+
 def _tidy_exif(photo: Photo) -> bytes | None:
     """EXIF for the result: upright, with its size."""
     exif = photo.metadata.get("exif")
@@ -176,6 +199,16 @@ def to_image(photo: Photo) -> Image.Image:
         full = resize(alpha[None], (photo.height, photo.width))[0].clamp(0, 1)
         image.putalpha(Image.fromarray((full * 255).round().byte().numpy()))
     return image
+
+
+def _to_samples(photo: Photo) -> deep_png.Samples:
+    """The photo as 16-bit samples (h, w, c)."""
+    planes = photo.rgb.mean(0, keepdim=True) if photo.metadata.get("grey") else photo.rgb
+    alpha = photo.metadata.get("alpha")
+    if alpha is not None:
+        planes = torch.cat([planes, resize(alpha[None], (photo.height, photo.width))])
+    pixels = (planes.clamp(0, 1).permute(1, 2, 0) * 65_535).round()
+    return pixels.numpy().astype(np.uint16)
 
 
 def check_format(photo: Photo, path: Path) -> None:
@@ -213,5 +246,11 @@ def write_photo(photo: Photo, path: Path, force: bool = False) -> None:
         options["exif"] = exif
     if dpi := photo.metadata.get("dpi"):
         options["dpi"] = dpi
+    if icc := photo.metadata.get("icc"):
+        options["icc_profile"] = icc
     with publish(path, force) as temporary:
-        to_image(photo).save(temporary, **options)
+        if photo.metadata.get("bits") == 16 and suffix == ".png":
+            tags = exif.removeprefix(b"Exif\0\0") if exif else None
+            deep_png.write_samples(_to_samples(photo), temporary, tags, dpi, icc)
+        else:
+            to_image(photo).save(temporary, **options)

@@ -209,12 +209,16 @@ def train(
     train_stage(options, lambda line: print(line, file=sys.stderr, flush=True))
 
 
-class _Terminated(BaseException):
-    """SIGTERM, raised so that `finally` blocks run."""
+class _Stopped(BaseException):
+    """A signal that ends the program, raised so that `finally` blocks run."""
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code)
+        self.code = code
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Stopped(ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -223,7 +227,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     Args:
         argv: arguments, or None for the process's.
     """
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _on_signal)
     arguments = sys.argv[1:] if argv is None else argv
     console = _console(json="--json" in arguments)
     sys.exit(int(_run(arguments, console)))
@@ -238,11 +243,9 @@ def _run(arguments: list[str], console: Console) -> int:
         console.error(error)
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        print("error: interrupted; nothing half-written was left behind.", file=sys.stderr)
-        return ExitCode.INTERRUPTED
-    except _Terminated:
-        print("error: terminated; nothing half-written was left behind.", file=sys.stderr)
-        return ExitCode.TERMINATED
+        return _stopped(ExitCode.INTERRUPTED)
+    except _Stopped as stopped:
+        return _stopped(stopped.code)
     except Exception as error:
         if isinstance(error, _ClickException):
             return _usage(error)
@@ -254,6 +257,12 @@ def _run(arguments: list[str], console: Console) -> int:
             file=sys.stderr,
         )
         return ExitCode.INTERNAL
+
+
+def _stopped(code: ExitCode) -> ExitCode:
+    """Say that the work was stopped."""
+    print(f"error: {code.name.lower()}; nothing half-written was left behind.", file=sys.stderr)
+    return code
 
 
 def _usage(error: Exception) -> int:

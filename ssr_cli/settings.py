@@ -11,7 +11,7 @@ from typing import Any
 from ssr_cli.errors import UsageError
 
 #: Flow steps when none are asked for.
-DEFAULT_STEPS = 2
+DEFAULT_STEPS = 1
 DEFAULT_SCALE = 4.0
 #: LR side of a tile when the photo is too large to be worked on whole.
 DEFAULT_TILE = 512

@@ -10,7 +10,7 @@ from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, moments, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.synthesis import blur_models
-from ssr_cli.synthesis.degrade import add_noise, degrade, jpeg
+from ssr_cli.synthesis.degrade import add_noise, degrade, jpeg, sharpen
 from ssr_cli.synthesis.demo import render_demo
 from ssr_cli.synthesis.photo_scenes import random_mask, random_scene
 from ssr_cli.synthesis.render import control_weights, hat_weights, render
@@ -128,3 +128,13 @@ def test_the_demo_is_a_photograph_with_its_truth() -> None:
     radius = (2 * (first.covariance[0] + first.covariance[1])).clamp_min(0).sqrt()
     # the lens's own blur adds in quadrature, so the radius follows the thin lens's from above
     assert float(torch.corrcoef(torch.stack([radius.flatten(), expected.flatten()]))[0, 1]) > 0.8
+
+
+def test_sharpening_makes_halos_and_keeps_flat_places() -> None:
+    edge = torch.zeros(3, 24, 24)
+    edge[:, :, 12:] = 0.5
+    crisp = sharpen(edge + 0.2, 1.0, 0.8)
+    assert float(crisp.max()) > 0.72
+    assert float(crisp.min()) < 0.18
+    assert torch.allclose(crisp[:, :, :4], torch.full((3, 24, 4), 0.2), atol=1e-4)
+    assert float(crisp.mean()) == pytest.approx(float(edge.mean()) + 0.2, abs=1e-3)

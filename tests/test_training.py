@@ -101,12 +101,14 @@ def test_all_stages_then_pack_then_load(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "flow with critic"])
 def test_resuming_gives_what_never_stopping_gives(stage: str, photos: Path, tmp_path: Path, monkeypatch) -> None:
+    more = {"adversarial": 0.1} if "critic" in stage else {}
+    stage = stage.split()[0]
     for needed in STAGES[: STAGES.index(stage)]:
         for folder in ("whole", "parts"):
             _train(_options(needed, photos, tmp_path / folder, steps=1))
-    _train(_options(stage, photos, tmp_path / "whole"))
+    _train(_options(stage, photos, tmp_path / "whole", **more))
 
     class Stopped(Exception):
         pass
@@ -121,9 +123,9 @@ def test_resuming_gives_what_never_stopping_gives(stage: str, photos: Path, tmp_
     monkeypatch.setattr(loop, "_SAVE_EVERY_S", -1.0)
     monkeypatch.setattr(loop, "update_average", stop_at_two)
     with pytest.raises(Stopped):
-        _train(_options(stage, photos, tmp_path / "parts"))
+        _train(_options(stage, photos, tmp_path / "parts", **more))
     monkeypatch.setattr(loop, "update_average", real)
-    said = _train(_options(stage, photos, tmp_path / "parts"))
+    said = _train(_options(stage, photos, tmp_path / "parts", **more))
     assert any("resumed at step 2" in line for line in said)
     whole, parts = (load_average(tmp_path / f / f"{stage}.pt") for f in ("whole", "parts"))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)

@@ -6,8 +6,11 @@ import io
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+
+from ssr_cli.physics import shapes
 
 
 def add_noise(rgb: Tensor, gaussian: float, poisson: float, rng: np.random.Generator, grey: bool = False) -> Tensor:
@@ -46,8 +49,28 @@ def jpeg(rgb: Tensor, quality: int, subsampling: int) -> Tensor:
     return torch.from_numpy(decoded.copy()).permute(2, 0, 1)
 
 
+def _softened(rgb: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (3, h, w), sigma in LR pixels."""
+    kernel = shapes.gaussian(sigma, sigma, size=9)[None, None]
+    return F.conv2d(F.pad(rgb[:, None], (4, 4, 4, 4), mode="replicate"), kernel)[:, 0]
+
+
+def sharpen(rgb: Tensor, sigma: float, amount: float) -> Tensor:
+    """Unsharp masking, as cameras do before they save: halos included.
+
+    Args:
+        rgb: (3, h, w), encoded.
+        sigma: of the mask, LR pixels.
+        amount: how much of the difference is added.
+
+    Returns:
+        (3, h, w), not clipped.
+    """
+    return rgb + amount * (rgb - _softened(rgb, sigma))
+
+
 def degrade(rgb: Tensor, rng: np.random.Generator) -> Tensor:
-    """A random mild mix: most photos fairly clean, half of them JPEG, one in ten compressed twice.
+    """A random mild mix: most photos fairly clean, some sharpened by the camera, half JPEG, one in ten twice.
 
     Args:
         rgb: (3, h, w), encoded, 0..1.
@@ -60,6 +83,11 @@ def degrade(rgb: Tensor, rng: np.random.Generator) -> Tensor:
         gaussian = float(np.abs(rng.normal(0, 3.0)) if rng.random() < 0.75 else rng.uniform(0, 15)) / 255
         poisson = float(rng.uniform(0, 2.5e-4)) if rng.random() < 0.4 else 0.0
         rgb = add_noise(rgb, min(gaussian, 15 / 255), poisson, rng, grey=rng.random() < 0.25)
+    processed = rng.random()
+    if processed < 0.12:
+        rgb = _softened(rgb, float(rng.uniform(0.3, 0.8)))
+    elif processed < 0.40:
+        rgb = sharpen(rgb, float(rng.uniform(0.5, 1.4)), float(rng.uniform(0.1, 1.0)))
     passes = int(rng.choice([0, 1, 2], p=[0.5, 0.4, 0.1]))
     for _ in range(passes):
         rgb = jpeg(rgb, int(rng.integers(50, 101)), int(rng.choice([0, 2])))

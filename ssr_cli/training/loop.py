@@ -19,6 +19,7 @@ from ssr_cli.training.options import TrainOptions
 #: Called with a line of progress.
 Report = Callable[[str], None]
 _SAVE_EVERY_S = 60.0
+_LOG_EVERY = 50
 _EMA = 0.998
 
 
@@ -29,14 +30,20 @@ class Stage(Protocol):
         name: of the stage and its state.
         trained: whose parameters are optimised.
         networks: every module the loss calls, compiled when compiling was asked for.
+        critic: trained against `trained`, or None.
     """
 
     name: str
     trained: nn.Module
     networks: tuple[nn.Module, ...]
+    critic: nn.Module | None
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one batch, a pure function of the weights and the step, and named figures to log."""
+        ...
+
+    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critic's loss on the batch that `loss` saw last; never called without a critic."""
         ...
 
     def validate(self) -> dict[str, float]:
@@ -84,32 +91,91 @@ def load_average(path: Path) -> dict[str, Tensor]:
     return average
 
 
-def _save(
-    path: Path, clock: Clock, model: nn.Module, average: dict[str, Tensor], optimiser: torch.optim.Optimizer
-) -> None:
-    """Write the whole state beside the old one, then put it in its place."""
-    state = {
-        "step": clock.step,
-        "seconds": clock.seconds,
-        "model": model.state_dict(),
-        "average": average,
-        "optimiser": optimiser.state_dict(),
-    }
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+def _optimiser(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """AdamW as every stage uses it."""
+    return torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=1e-4)
 
 
-def _validate(stage: Stage, average: dict[str, Tensor]) -> dict[str, float]:
-    """Validate the averaged weights, then put the raw ones back."""
-    raw = {k: v.clone() for k, v in stage.trained.state_dict().items()}
-    stage.trained.load_state_dict(average)
-    stage.trained.eval()
-    with torch.no_grad():
-        figures = stage.validate()
-    stage.trained.load_state_dict(raw)
-    stage.trained.train()
-    return figures
+class _Run:
+    """What changes while a stage trains, and how it is kept."""
+
+    def __init__(self, stage: Stage, options: TrainOptions, device: torch.device) -> None:
+        self.stage, self.options, self.device = stage, options, device
+        self.clock = Clock()
+        self.average = {k: v.clone() for k, v in stage.trained.state_dict().items()}
+        #: The parts of the saved state that PyTorch knows how to load; the critic's are there if it is.
+        self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            "model": stage.trained,
+            "optimiser": _optimiser(stage.trained, options.learning_rate),
+        }
+        if stage.critic is not None:
+            self.parts |= {"critic": stage.critic, "critic_optimiser": _optimiser(stage.critic, options.learning_rate)}
+
+    def load(self) -> bool:
+        """Go on from what was saved, if anything was; a critic that was not is new."""
+        path = state_file(self.options, self.stage.name)
+        if not path.exists() or self.options.restart:
+            return False
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        for name, part in self.parts.items():
+            if name in state:
+                part.load_state_dict(state[name])
+        self.average = state["average"]
+        self.clock = Clock(state["step"], state["seconds"])
+        return True
+
+    def save(self) -> None:
+        """Write the whole state beside the old one, then put it in its place."""
+        path = state_file(self.options, self.stage.name)
+        state: dict[str, object] = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"step": self.clock.step, "seconds": self.clock.seconds, "average": self.average}
+        temporary = path.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+
+    def descend(
+        self, name: str, loss_of: Callable[[], tuple[Tensor, dict[str, Tensor]]], rate: float
+    ) -> tuple[bool, dict[str, float]]:
+        """One optimiser step of a part; a rare non-finite batch is skipped.
+
+        Returns:
+            Whether a step was made, and the figures of the loss.
+        """
+        model, optimiser = self.parts[name], self.parts["optimiser" if name == "model" else f"{name}_optimiser"]
+        assert isinstance(model, nn.Module)
+        assert isinstance(optimiser, torch.optim.Optimizer)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "mps"):
+            loss, figures = loss_of()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        finite = bool(torch.isfinite(nn.utils.clip_grad_norm_(model.parameters(), 1.0)))
+        if finite:
+            optimiser.step()
+        return finite, {k: float(v.detach()) for k, v in {"loss": loss, **figures}.items()}
+
+    def step(self, rate: float) -> dict[str, float]:
+        """One step of the stage, and of its critic if it has one."""
+        moved, figures = self.descend("model", lambda: self.stage.loss(self.clock.step), rate)
+        if moved:
+            update_average(self.average, self.stage.trained, self.clock.step)
+        if self.stage.critic is not None:
+            figures |= {k: v for k, v in self.descend("critic", self.stage.critic_loss, rate)[1].items() if k != "loss"}
+        self.clock.step += 1
+        return figures
+
+    def validate(self) -> dict[str, float]:
+        """Validate the averaged weights, then put the raw ones back."""
+        trained = self.stage.trained
+        raw = {k: v.clone() for k, v in trained.state_dict().items()}
+        trained.load_state_dict(self.average)
+        trained.eval()
+        with torch.no_grad():
+            figures = self.stage.validate()
+        trained.load_state_dict(raw)
+        trained.train()
+        return figures
 
 
 def train(stage: Stage, options: TrainOptions, device: torch.device, report: Report) -> dict[str, float]:
@@ -124,57 +190,34 @@ def train(stage: Stage, options: TrainOptions, device: torch.device, report: Rep
     Returns:
         The last validation's figures.
     """
-    model = stage.trained
-    path = state_file(options, stage.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
-    average = {k: v.clone() for k, v in model.state_dict().items()}
-    clock = Clock()
-    if path.exists() and not options.restart:
-        state = torch.load(path, map_location=device, weights_only=True)
-        model.load_state_dict(state["model"])
-        average = state["average"]
-        optimiser.load_state_dict(state["optimiser"])
-        clock = Clock(state["step"], state["seconds"])
-        report(f"{stage.name}: resumed at step {clock.step}, {clock.seconds / 60:.1f} min")
-    saved = last = time.monotonic()
-    sums: dict[str, float] = {}
-    counted = 0
+    options.out.mkdir(parents=True, exist_ok=True)
+    run = _Run(stage, options, device)
+    if run.load():
+        report(f"{stage.name}: resumed at step {run.clock.step}, {run.clock.seconds / 60:.1f} min")
     if options.compile:
         for network in stage.networks:
             network.compile(dynamic=False)
-    while clock.progress(options) < 1.0:
-        rate = learning_rate(options.learning_rate, clock.progress(options), clock.step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type != "mps"):
-            loss, figures = stage.loss(clock.step)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        # A rare non-finite batch must not poison the averages.
-        if torch.isfinite(norm):
-            optimiser.step()
-            update_average(average, model, clock.step)
-        for key, value in {"loss": loss, **figures}.items():
-            sums[key] = sums.get(key, 0.0) + float(value.detach())
-        counted += 1
-        clock.step += 1
+    saved = last = time.monotonic()
+    sums: dict[str, float] = {}
+    while (progress := run.clock.progress(options)) < 1.0:
+        rate = learning_rate(options.learning_rate, progress, run.clock.step)
+        for key, value in run.step(rate).items():
+            sums[key] = sums.get(key, 0.0) + value / _LOG_EVERY
         now = time.monotonic()
-        clock.seconds += now - last
+        run.clock.seconds += now - last
         last = now
-        if clock.step % 50 == 0:
-            _log(options, stage.name, clock, {k: v / counted for k, v in sums.items()}, rate, report)
-            sums, counted = {}, 0
-        if clock.step % options.validate_every == 0:
-            _log(options, stage.name, clock, _validate(stage, average), rate, report, "validation")
+        if run.clock.step % _LOG_EVERY == 0:
+            _log(options, stage.name, run.clock, sums, rate, report)
+            sums = {}
+        if run.clock.step % options.validate_every == 0:
+            _log(options, stage.name, run.clock, run.validate(), rate, report, "validation")
             last = time.monotonic()
         if now - saved > _SAVE_EVERY_S:
-            _save(path, clock, model, average, optimiser)
+            run.save()
             saved = now
-    _save(path, clock, model, average, optimiser)
-    final = _validate(stage, average)
-    _log(options, stage.name, clock, final, 0.0, report, "final")
+    run.save()
+    final = run.validate()
+    _log(options, stage.name, run.clock, final, 0.0, report, "final")
     return final
 
 

@@ -26,6 +26,8 @@ class TrainOptions:
         workers: processes that render scenes.
         compile: compile the networks with torch.compile.
         lpips_weights: LPIPS file, for the flow's perceptual term.
+        perceptual: weight of that term against the L1 of the end point.
+        adversarial: weight of the flow's critic, 0 for none.
         validate_every: optimiser steps between validations.
         restart: ignore a saved state of the stage.
         pack_to: where "pack" writes the checkpoint.
@@ -46,6 +48,8 @@ class TrainOptions:
     workers: int = 2
     compile: bool = False
     lpips_weights: Path | None = None
+    perceptual: float = 0.35
+    adversarial: float = 0.0
     validate_every: int = 250
     restart: bool = False
     pack_to: Path | None = None

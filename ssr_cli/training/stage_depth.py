@@ -25,6 +25,7 @@ class DepthStage:
     """Loss and validation of the depth net; the worlds are rendered once."""
 
     name = "depth"
+    critic: nn.Module | None = None
 
     def __init__(
         self, model: DepthNet, photos: Sequence[Path], options: TrainOptions, device: torch.device, report: Report
@@ -56,6 +57,10 @@ class DepthStage:
         fitted = (slope.clamp(0.3, 3) * (a - am) + bm).view_as(answer)
         error = 0.5 * (fitted - truth).abs().mean() + 0.5 * (answer - truth).abs().mean()
         return error, (local_gradient(fitted) - local_gradient(truth)).abs().mean()
+
+    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`: there is no critic."""
+        raise NotImplementedError
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""

@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from ssr_cli.diffusion.sampler import sample
 from ssr_cli.evaluation.lpips import Lpips
+from ssr_cli.models.amf import Fused
 from ssr_cli.suite import Suite
+from ssr_cli.training.critic import Critic, critic_loss
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.stage_restorer import psnr, run_svkr
 
-#: Weight of LPIPS against the L1 of the end point.
-_PERCEPTUAL = 0.35
-#: Share of batches at t = 0, where one-step results come from.
-_AT_START = 0.5
+#: Share of crops at t = 0, where one-step results come from.
+_AT_START = 0.6
+#: A point of the path and its time.
+Point = tuple[Tensor, Tensor]
 
 
 class FlowStage:
@@ -34,34 +36,68 @@ class FlowStage:
         self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer, suite.flow)
         device = pool.device
         self.lpips = Lpips(options.lpips_weights).to(device) if options.lpips_weights else None
+        self.critic: nn.Module | None = None
+        if options.adversarial:
+            self.critic = Critic().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.networks += (self.critic,)
 
-    def _conditions(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, object]:
+    def _conditions(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, Fused]:
         with torch.no_grad():
             told = run_svkr(self.suite, crops, seed, dropping=False)
             fused = self.suite.amf(crops.lr, told.state, told.prior)
             mean, features = self.suite.restorer(crops.lr, fused)
         return mean, features, fused
 
+    def _points(self, start: Tensor, hr: Tensor, told: tuple[Tensor, Tensor, Fused], rng: np.random.Generator) -> Point:
+        """Points of the path: most at its start; of the others half lead to the truth, half to the net's own answer.
+
+        Points that lead to the truth carry it, and a net that only knows those is lost among its own answers.
+        """
+        share = rng.random(len(start))
+        times = np.where(share < _AT_START, 0.0, rng.uniform(0, 0.95, len(start))).astype(np.float32)
+        t = torch.from_numpy(times).to(start.device)
+        goal = hr
+        if bool((share > (1 + _AT_START) / 2).any()):
+            with torch.no_grad():
+                answer = self.suite.flow(start, torch.zeros_like(t), *told)
+            own = torch.from_numpy(share > (1 + _AT_START) / 2).to(start.device)
+            goal = torch.where(own.view(-1, 1, 1, 1), answer, hr)
+        return torch.lerp(start, goal, t.view(-1, 1, 1, 1)), t
+
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""
         seed = (self.options.seed, 3, step)
         crops = self.pool.crops(self.options.batch, self.options.crop, seed)
-        mean, features, fused = self._conditions(crops, (*seed, 7))
+        told = self._conditions(crops, (*seed, 7))
+        mean = told[0]
         rng = np.random.default_rng((*seed, 9))
-        times = np.where(rng.random(len(mean)) < _AT_START, 0.0, rng.uniform(0, 0.95, len(mean))).astype(np.float32)
-        t = torch.from_numpy(times).to(mean.device)
         noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
         start = mean + self.suite.flow.config.noise * noise
-        point = torch.lerp(start, crops.hr, t.view(-1, 1, 1, 1))
-        end = self.suite.flow(point, t, mean, features, fused)
-        l1 = (end - crops.hr).abs().mean()
+        point, t = self._points(start, crops.hr, told, rng)
+        end = self.suite.flow(point, t, *told)
+        loss = l1 = (end - crops.hr).abs().mean()
         figures = {"l1": l1}
-        loss = l1
         if self.lpips is not None:
-            perceptual = self.lpips(end.clamp(0, 1), crops.hr).mean()
+            # Seen from a random offset: the trunk's strides must not lock onto the grid of the LR pixels.
+            dy, dx = (int(n) for n in rng.integers(0, self.suite.flow.config.scale, 2))
+            perceptual = self.lpips(end.clamp(0, 1)[..., dy:, dx:], crops.hr[..., dy:, dx:]).mean()
             figures["lpips"] = perceptual
-            loss = loss + _PERCEPTUAL * perceptual
+            loss = loss + self.options.perceptual * perceptual
+        if self.critic is not None:
+            self.critic.requires_grad_(False)
+            fooled = -self.critic(end, mean).mean()
+            self.critic.requires_grad_(True)
+            self.last = (crops.hr, end.detach(), mean)
+            figures["fooled"] = fooled
+            loss = loss + self.options.adversarial * fooled
         return loss, figures
+
+    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`."""
+        assert self.critic is not None
+        hr, end, mean = self.last
+        loss = critic_loss(self.critic(hr, mean), self.critic(end, mean))
+        return loss, {"critic": loss}
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: PSNR and LPIPS of 64 held-out crops at 1 and 2 steps, and of the mean."""

@@ -50,6 +50,7 @@ class RestorerStage:
     """Loss and validation of AMF and restorer."""
 
     name = "restorer"
+    critic: nn.Module | None = None
 
     def __init__(self, suite: Suite, pool: ScenePool, options: TrainOptions) -> None:
         self.suite = suite
@@ -65,6 +66,10 @@ class RestorerStage:
         fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
         restored: Tensor = self.suite.restorer(crops.lr, fused)[0]
         return restored
+
+    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`: there is no critic."""
+        raise NotImplementedError
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: Charbonnier, between L1's robustness and L2's mean."""

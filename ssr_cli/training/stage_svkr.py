@@ -22,6 +22,7 @@ class SvkrStage:
     """Loss and validation of SVKR."""
 
     name = "svkr"
+    critic: nn.Module | None = None
 
     def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
         self.trained: nn.Module = model
@@ -77,6 +78,10 @@ class SvkrStage:
                 total = total + loss * (1.0 if t == len(states) else 0.5)
                 figures |= {f"{k}{t}": v for k, v in named.items()}
         return total, figures
+
+    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`: there is no critic."""
+        raise NotImplementedError
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""

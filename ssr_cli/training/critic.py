@@ -33,6 +33,34 @@ class Critic(nn.Module):
         return scores.float()
 
 
+class Adversary:
+    """A critic and the batch it learns from: the one the flow answered last.
+
+    Args:
+        device: where the critic lives.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.network: nn.Module = Critic().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._seen: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def doubt(self, answer: Tensor, truth: Tensor, mean: Tensor) -> Tensor:
+        """How little the critic believes the flow's answer: what the flow lowers. Keeps the batch for `loss`."""
+        self._seen = (truth, answer.detach(), mean)
+        self.network.requires_grad_(False)
+        doubt: Tensor = -self.network(answer, mean).mean()
+        self.network.requires_grad_(True)
+        return doubt
+
+    def loss(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The critic's own loss on that batch."""
+        if self._seen is None:
+            raise ValueError("the critic has seen no batch yet")
+        truth, answer, mean = self._seen
+        loss = critic_loss(self.network(truth, mean), self.network(answer, mean))
+        return loss, {"critic": loss}
+
+
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Hinge loss of the critic (arXiv 1705.02894) from its scores."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()

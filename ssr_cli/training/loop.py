@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 
 #: Called with a line of progress.
@@ -30,20 +31,16 @@ class Stage(Protocol):
         name: of the stage and its state.
         trained: whose parameters are optimised.
         networks: every module the loss calls, compiled when compiling was asked for.
-        critic: trained against `trained`, or None.
+        adversary: whose network is trained against `trained` after each of its steps, or None.
     """
 
     name: str
     trained: nn.Module
     networks: tuple[nn.Module, ...]
-    critic: nn.Module | None
+    adversary: Adversary | None
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one batch, a pure function of the weights and the step, and named figures to log."""
-        ...
-
-    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """The critic's loss on the batch that `loss` saw last; never called without a critic."""
         ...
 
     def validate(self) -> dict[str, float]:
@@ -108,8 +105,9 @@ class _Run:
             "model": stage.trained,
             "optimiser": _optimiser(stage.trained, options.learning_rate),
         }
-        if stage.critic is not None:
-            self.parts |= {"critic": stage.critic, "critic_optimiser": _optimiser(stage.critic, options.learning_rate)}
+        if stage.adversary is not None:
+            critic = stage.adversary.network
+            self.parts |= {"critic": critic, "critic_optimiser": _optimiser(critic, options.learning_rate)}
 
     def load(self) -> bool:
         """Go on from what was saved, if anything was; a critic that was not is new."""
@@ -160,8 +158,9 @@ class _Run:
         moved, figures = self.descend("model", lambda: self.stage.loss(self.clock.step), rate)
         if moved:
             update_average(self.average, self.stage.trained, self.clock.step)
-        if self.stage.critic is not None:
-            figures |= {k: v for k, v in self.descend("critic", self.stage.critic_loss, rate)[1].items() if k != "loss"}
+        if self.stage.adversary is not None:
+            _, learnt = self.descend("critic", self.stage.adversary.loss, rate)
+            figures["critic"] = learnt["critic"]
         self.clock.step += 1
         return figures
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.blocks import local_gradient
 from ssr_cli.models.depth import DepthNet
+from ssr_cli.training.critic import Adversary
 from ssr_cli.training.loop import Report
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.shards import render_shards
@@ -25,7 +26,7 @@ class DepthStage:
     """Loss and validation of the depth net; the worlds are rendered once."""
 
     name = "depth"
-    critic: nn.Module | None = None
+    adversary: Adversary | None = None
 
     def __init__(
         self, model: DepthNet, photos: Sequence[Path], options: TrainOptions, device: torch.device, report: Report
@@ -57,10 +58,6 @@ class DepthStage:
         fitted = (slope.clamp(0.3, 3) * (a - am) + bm).view_as(answer)
         error = 0.5 * (fitted - truth).abs().mean() + 0.5 * (answer - truth).abs().mean()
         return error, (local_gradient(fitted) - local_gradient(truth)).abs().mean()
-
-    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Stage`: there is no critic."""
-        raise NotImplementedError
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""

@@ -10,7 +10,7 @@ from ssr_cli.diffusion.sampler import sample
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.models.amf import Fused
 from ssr_cli.suite import Suite
-from ssr_cli.training.critic import Critic, critic_loss
+from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.stage_restorer import psnr, run_svkr
@@ -36,10 +36,9 @@ class FlowStage:
         self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer, suite.flow)
         device = pool.device
         self.lpips = Lpips(options.lpips_weights).to(device) if options.lpips_weights else None
-        self.critic: nn.Module | None = None
-        if options.adversarial:
-            self.critic = Critic().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self.networks += (self.critic,)
+        self.adversary = Adversary(device) if options.adversarial else None
+        if self.adversary is not None:
+            self.networks += (self.adversary.network,)
 
     def _conditions(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, Tensor, Fused]:
         with torch.no_grad():
@@ -83,21 +82,10 @@ class FlowStage:
             perceptual = self.lpips(end.clamp(0, 1)[..., dy:, dx:], crops.hr[..., dy:, dx:]).mean()
             figures["lpips"] = perceptual
             loss = loss + self.options.perceptual * perceptual
-        if self.critic is not None:
-            self.critic.requires_grad_(False)
-            fooled = -self.critic(end, mean).mean()
-            self.critic.requires_grad_(True)
-            self.last = (crops.hr, end.detach(), mean)
-            figures["fooled"] = fooled
-            loss = loss + self.options.adversarial * fooled
+        if self.adversary is not None:
+            figures["doubt"] = self.adversary.doubt(end, crops.hr, mean)
+            loss = loss + self.options.adversarial * figures["doubt"]
         return loss, figures
-
-    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Stage`."""
-        assert self.critic is not None
-        hr, end, mean = self.last
-        loss = critic_loss(self.critic(hr, mean), self.critic(end, mean))
-        return loss, {"critic": loss}
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: PSNR and LPIPS of 64 held-out crops at 1 and 2 steps, and of the mean."""

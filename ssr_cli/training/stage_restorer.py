@@ -12,6 +12,7 @@ from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite
+from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.spoil import spoil_batch
@@ -50,7 +51,7 @@ class RestorerStage:
     """Loss and validation of AMF and restorer."""
 
     name = "restorer"
-    critic: nn.Module | None = None
+    adversary: Adversary | None = None
 
     def __init__(self, suite: Suite, pool: ScenePool, options: TrainOptions) -> None:
         self.suite = suite
@@ -66,10 +67,6 @@ class RestorerStage:
         fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
         restored: Tensor = self.suite.restorer(crops.lr, fused)[0]
         return restored
-
-    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Stage`: there is no critic."""
-        raise NotImplementedError
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: Charbonnier, between L1's robustness and L2's mean."""

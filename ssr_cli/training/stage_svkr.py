@@ -11,6 +11,7 @@ from ssr_cli.models.blocks import local_gradient
 from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
+from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.spoil import spoil_batch
@@ -22,7 +23,7 @@ class SvkrStage:
     """Loss and validation of SVKR."""
 
     name = "svkr"
-    critic: nn.Module | None = None
+    adversary: Adversary | None = None
 
     def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
         self.trained: nn.Module = model
@@ -78,10 +79,6 @@ class SvkrStage:
                 total = total + loss * (1.0 if t == len(states) else 0.5)
                 figures |= {f"{k}{t}": v for k, v in named.items()}
         return total, figures
-
-    def critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Stage`: there is no critic."""
-        raise NotImplementedError
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""

@@ -152,28 +152,30 @@ def demo(
 @app.command()
 def bench(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders with LR/ and HR/, or with sharp photos for --defocus.")
+        list[Path], typer.Argument(help="Folders with LR/ and HR/, or with sharp photos for --synthetic.")
     ],
     steps: Steps = None,
     device: Device = None,
     model: Model = "lite",
     lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights (safetensors) to score with.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N pairs of each folder.")] = None,
-    defocus: Annotated[
-        bool, typer.Option("--defocus", help="Render depth-dependent defocus from sharp photos.")
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Degrade the folders' sharp photos by known blur.")
     ] = False,
+    sets: Annotated[str, typer.Option(help="Which: defocus, blocks-1 to blocks-5, shake, single, or all.")] = "all",
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = True,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Score the model on pairs of photos, or on rendered defocus, beside bicubic."""
-    from ssr_cli.commands.bench import BenchJob, run
+    """Score the model on pairs of photos, or on photos degraded by known blur, beside bicubic."""
+    from ssr_cli.commands.bench import ALL_SETS, BenchJob, run
     from ssr_cli.settings import upscale_options
 
     options = upscale_options(steps=steps, device=device, consistency=consistency)
-    job = BenchJob(tuple(folders), options, model, lpips_weights, limit, defocus, tuple(outputs or ()), out, force)
+    chosen = () if not synthetic else ALL_SETS if sets == "all" else tuple(sets.split(","))
+    job = BenchJob(tuple(folders), options, model, lpips_weights, limit, chosen, tuple(outputs or ()), out, force)
     run(job, _console(json))
 
 

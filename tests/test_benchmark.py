@@ -16,12 +16,15 @@ from PIL import Image
 from torch import Tensor
 
 from ssr_cli.errors import InputError, OutputError, UsageError
-from ssr_cli.evaluation import benchmark, defocus
+from ssr_cli.evaluation import benchmark, kernel_errors, scenes, synthetic
 from ssr_cli.evaluation.metrics import psnr_y
 from ssr_cli.evaluation.pairs import Pair, find_pairs, result_for
 from ssr_cli.evaluation.rows import means, row_writer
 from ssr_cli.frames import Analysis, DepthMap, KernelField, Photo, Round, ThinLens, Upscaled
+from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.settings import UpscaleOptions
+from ssr_cli.synthesis.render import render
+from ssr_cli.synthesis.scene import Layer, LocalKernels
 
 
 class Recorder:
@@ -72,7 +75,7 @@ def pairs_folder(tmp_path: Path) -> Path:
 def _analysis(h: int, w: int, sigmas: Sequence[float], depth: Tensor) -> Analysis:
     def turn(sigma: float) -> Round:
         covariance = torch.tensor([sigma**2, sigma**2, 0.0])[:, None, None].expand(3, h, w)
-        field = KernelField(torch.ones(1, h, w), covariance, torch.zeros(h, w), torch.zeros(h, w), 4)
+        field = KernelField(torch.full((63, h, w), 1 / 63), covariance, torch.zeros(h, w), torch.zeros(h, w), 4)
         return Round(field, DepthMap(depth), ThinLens(0.0, 0.0, 0.0))
 
     return Analysis(DepthMap(-depth), tuple(turn(sigma) for sigma in sigmas))
@@ -91,7 +94,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Upscaled(Photo(large), _analysis(h, w, [2.0, 1.0], ramp), None, None), 0.25
 
     monkeypatch.setattr(benchmark, "timed_upscale", fake)
-    monkeypatch.setattr(defocus, "timed_upscale", fake)
+    monkeypatch.setattr(synthetic, "timed_upscale", fake)
     return steps
 
 
@@ -230,53 +233,117 @@ def test_rows_are_strict_json_and_an_unwritable_file_is_named(tmp_path: Path) ->
         pass
 
 
-# ---------------------------------------------------------------- rendered defocus
+# ---------------------------------------------------------------- synthetic sets
 
 
 def test_crops_share_the_smallest_side_and_a_multiple_of_four() -> None:
-    crops = defocus.square_crops([torch.zeros(3, 90, 70), torch.zeros(3, 80, 640)])
+    crops = scenes.square_crops([torch.zeros(3, 90, 70), torch.zeros(3, 80, 640)])
     assert [tuple(crop.shape) for crop in crops] == [(3, 68, 68)] * 2
-    assert defocus.square_crops([torch.zeros(3, 900, 700)])[0].shape == (3, 512, 512)
+    assert scenes.square_crops([torch.zeros(3, 900, 700)])[0].shape == (3, 512, 512)
 
 
-def test_scenes_follow_the_seed_and_know_their_truth() -> None:
+@pytest.mark.parametrize("kind", scenes.SETS)
+def test_scenes_follow_the_seed_and_know_their_truth(kind: str) -> None:
     crops = [_noise(64, i) for i in range(3)]
-    scene, again, other = (defocus.defocus_scene(crops, 1, seed) for seed in (5, 5, 6))
-    assert torch.equal(scene.lr, again.lr) and not torch.equal(scene.lr, other.lr)
-    assert scene.lr.shape == (3, 16, 16) and scene.hr.shape == (3, 64, 64) and scene.disparity.shape == (16, 16)
-    torch.testing.assert_close(scene.lr * 255, (scene.lr * 255).round())
-    assert scene.alpha_beta is not None
-    top = scene.disparity[0, 0], scene.covariance[:, 0, 0]
-    assert float(top[0]) < float(scene.disparity.max())
-    assert float(top[1][0]) > 0
+    scene, again, other = (scenes.SETS[kind](crops, 1, seed, 2 / 255) for seed in (5, 5, 6))
+    truth = scene.truth
+    assert torch.equal(truth.lr, again.truth.lr) and not torch.equal(truth.lr, other.truth.lr)
+    assert truth.lr.shape == (3, 16, 16) and truth.hr.shape == (3, 64, 64) and truth.disparity.shape == (16, 16)
+    torch.testing.assert_close(truth.lr * 255, (truth.lr * 255).round())
+    assert float((scene.decode(truth.lr) - scene.clean).abs().mean()) < 0.02
+
+
+def test_the_command_offers_every_set() -> None:
+    from ssr_cli.commands.bench import ALL_SETS
+
+    assert tuple(scenes.SETS) == ALL_SETS
+
+
+def test_blocks_are_the_published_modes() -> None:
+    """Variances reach from 0.175 s to 2.5 s; which axis grows where, and what turns, defines a mode."""
+    rng = np.random.default_rng(0)
+    assert scenes.block_axes(1, 0.0, 0.7, rng) == pytest.approx((10.0, 0.7, 0.0))
+    assert scenes.block_axes(2, 0.0, 1.0, rng) == pytest.approx((10.0, 0.7, 0.0))
+    assert scenes.block_axes(3, 0.5, 0.3, rng) == pytest.approx((10.0, 0.7, math.pi / 2))
+    assert scenes.block_axes(4, 0.5, 0.0, rng) == pytest.approx((0.7, 5.35, math.pi / 2))
+    drawn = [scenes.block_axes(5, 0, 0, rng) for _ in range(200)]
+    assert all(0.7 <= v <= 10 and 0.7 <= u <= 10 and 0 <= angle < math.pi for v, u, angle in drawn)
+    scene = scenes.SETS["blocks-3"]([_noise(120, 0)], 0, 0, 0.0)
+    box = 1.25  # the sensor's, which these kernels are drawn without
+    yy, xx, _ = scene.truth.covariance[:, 0, 0]
+    assert float(xx) == pytest.approx(10 - box, abs=0.4)
+    assert float(yy) == pytest.approx(0.7 - box, abs=0.2)
 
 
 def test_sigma_error_is_zero_for_the_true_field_and_in_pixels() -> None:
     analysis = _analysis(4, 5, [2.0, 1.0], torch.rand(4, 5))
     true = torch.tensor([4.0, 4.0, 0.0])[:, None, None].expand(3, 4, 5)
-    errors = [defocus.sigma_error_px(turn.field, true) for turn in analysis.rounds]
+    errors = [kernel_errors.sigma_error_px(turn.field.covariance, true) for turn in analysis.rounds]
     assert errors == pytest.approx([0.0, 1.0], abs=1e-6)
 
 
-def test_defocus_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
+def test_shape_errors_are_ratios_and_degrees() -> None:
+    def field(long: float, short: float, degrees: float) -> Tensor:
+        phi = math.radians(degrees)
+        c, s = math.cos(phi), math.sin(phi)
+        xx, yy = (long * c) ** 2 + (short * s) ** 2, (long * s) ** 2 + (short * c) ** 2
+        return torch.tensor([yy, xx, (long**2 - short**2) * s * c])[:, None, None].expand(3, 2, 2)
+
+    errors = kernel_errors.shape_errors(field(3, 1, 170), field(2, 1, 10))
+    assert errors["axis_ratio_error"] == pytest.approx(1.0, abs=1e-3)
+    assert errors["angle_error_deg"] == pytest.approx(20.0, abs=1e-2)
+    assert math.isnan(kernel_errors.shape_errors(field(3, 1, 0), field(2, 2, 0))["angle_error_deg"])
+
+
+def test_blur_errors_of_a_known_field() -> None:
+    """The true weights explain the photograph wholly; the best single atom is the one that was used."""
+    dictionary = default_dictionary()
+    rgb = _noise(64, 3)
+    layer = Layer(rgb, torch.ones(64, 64), torch.zeros(64, 64))
+    atoms = dictionary.atoms[[5, 25]]
+    weights = torch.zeros(2, 16, 16)
+    weights[0, :, :8], weights[1, :, 8:] = 1, 1
+    rendered = render([layer], lambda d: LocalKernels(atoms, weights), dictionary, lambda x: x)
+    scene = scenes.Scene(rendered, rendered.lr, lambda x: x)
+    whole = torch.zeros(63, 16, 16)
+    whole[5], whole[25] = weights[0], weights[1]
+    plane = torch.zeros(16, 16)
+    errors = kernel_errors.blur_errors(KernelField(whole, rendered.covariance, plane, plane, 4), scene)
+    assert errors["blur_error"] < 1e-4
+    assert errors["blur_error_single"] > 0.05
+    one = torch.zeros(63, 16, 16)
+    one[5] = 1
+    lone = kernel_errors.blur_errors(KernelField(one, rendered.covariance, plane, plane, 4), scene)
+    assert lone["blur_error"] >= lone["blur_error_single"] - 1e-6
+
+
+def test_synthetic_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
     photos = [tmp_path / f"{i}.png" for i in range(2)]
     for i, path in enumerate(photos):
         _save(path, _noise(68, i))
     console, lines = _console(), tmp_path / "rows.jsonl"
-    rows = defocus.score_defocus(photos, MODELS, OPTIONS, None, None, console, jsonl=lines)
-    assert [r["method"] for r in rows] == ["bicubic", "ssr", "ssr, 0 steps"] * 2
-    assert len(rows[1]["sigma_error_px"]) == 2 and len(rows[1]["depth_spearman"]) == 3
-    assert rows[1]["depth_spearman"][0] == pytest.approx(-rows[1]["depth_spearman"][1])
-    assert [title.split(":")[0] for title, _, _ in console.tables] == ["defocus", "Per round"]
-    assert [line[0] for line in console.tables[1][2]] == ["before", "1", "2"]
-    assert len(lines.read_text().splitlines()) == 6
+    rows = synthetic.score_synthetic(
+        photos, MODELS, OPTIONS, None, None, console, sets=("defocus", "single"), jsonl=lines
+    )
+    assert [r["method"] for r in rows] == ["bicubic", "ssr", "ssr, 0 steps"] * 4
+    turns = rows[1]["rounds"]
+    assert [t["round"] for t in turns] == [0, 1, 2]
+    assert turns[0]["depth_spearman"] == pytest.approx(-turns[1]["depth_spearman"])
+    assert "depth_spearman" not in rows[-1]["rounds"][1]  # one photo at one depth has no order to get right
+    assert [title.split(":")[0] for title, _, _ in console.tables] == ["defocus", "single", "Per round"]
+    assert [line[:2] for line in console.tables[-1][2]] == [
+        [kind, turn] for kind in ("defocus", "single") for turn in ("before", "1", "2")
+    ]
+    assert len(lines.read_text().splitlines()) == 12
 
 
-def test_defocus_refuses_nothing_small_photos_and_other_scales(tmp_path: Path) -> None:
+def test_synthetic_refuses_nothing_small_photos_other_scales_and_unknown_sets(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no photos"):
-        defocus.score_defocus([], None, OPTIONS, None, None, _console())
+        synthetic.score_synthetic([], None, OPTIONS, None, None, _console())
     _save(tmp_path / "small.png", _noise(60, 0))
     with pytest.raises(InputError, match="small.png is too small"):
-        defocus.score_defocus([tmp_path / "small.png"], None, OPTIONS, None, None, _console())
+        synthetic.score_synthetic([tmp_path / "small.png"], None, OPTIONS, None, None, _console())
     with pytest.raises(UsageError, match="scale 4"):
-        defocus.score_defocus([], None, UpscaleOptions(scale=3), None, None, _console())
+        synthetic.score_synthetic([], None, UpscaleOptions(scale=3), None, None, _console())
+    with pytest.raises(UsageError, match="no set 'rain'"):
+        synthetic.score_synthetic([], None, OPTIONS, None, None, _console(), sets=("rain",))

@@ -11,6 +11,9 @@ from ssr_cli.errors import UsageError
 from ssr_cli.paths import check_writable
 from ssr_cli.settings import UpscaleOptions
 
+#: The synthetic sets, as `evaluation.scenes.SETS` names them (which cannot be imported before torch is wanted).
+ALL_SETS = ("defocus", *(f"blocks-{mode}" for mode in range(1, 6)), "shake", "single")
+
 
 @dataclass(frozen=True)
 class BenchJob:
@@ -21,7 +24,7 @@ class BenchJob:
     model: str
     lpips_weights: Path | None
     limit: int | None
-    defocus: bool
+    sets: tuple[str, ...]
     outputs: tuple[str, ...]
     out: Path | None
     force: bool
@@ -42,12 +45,14 @@ def run(job: BenchJob, console: Console) -> None:
     if job.out is not None:
         check_writable(job.out, job.force)
     models = load(job.model, job.options)
-    if job.defocus:
-        from ssr_cli.evaluation.defocus import score_defocus
+    if job.sets:
+        from ssr_cli.evaluation.synthetic import score_synthetic
         from ssr_cli.paths import expand_folder
 
         photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
-        score_defocus(photos, models, job.options, job.lpips_weights, job.limit, console, jsonl=job.out)
+        score_synthetic(
+            photos, models, job.options, job.lpips_weights, job.limit, console, sets=job.sets, jsonl=job.out
+        )
         return
     from ssr_cli.evaluation.benchmark import score_pairs
 

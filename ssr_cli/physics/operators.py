@@ -51,6 +51,22 @@ class SpatiallyVariantBlur:
         self.filters = _as_block_filters(atoms, scale).to(weights)
         self.reach = self.filters.shape[-1] // 2  # LR pixels
 
+    def responses(self, x: Tensor) -> Tensor:
+        """What every atom alone would give.
+
+        Args:
+            x: (B, C, h s, w s).
+
+        Returns:
+            (B, C, L, h, w).
+        """
+        b, c, height, width = x.shape
+        pad = self.reach * self.scale
+        padded = F.pad(x, (pad, pad, pad, pad), mode="replicate")
+        blocks = F.pixel_unshuffle(padded.reshape(b * c, 1, height + 2 * pad, width + 2 * pad), self.scale)
+        seen = F.conv2d(blocks, self.filters)  # (B C, L, h, w)
+        return seen.reshape(b, c, *seen.shape[1:])
+
     def forward(self, x: Tensor) -> Tensor:
         """Blur and decimate.
 
@@ -60,13 +76,7 @@ class SpatiallyVariantBlur:
         Returns:
             (B, C, h, w).
         """
-        b, c, height, width = x.shape
-        pad = self.reach * self.scale
-        padded = F.pad(x, (pad, pad, pad, pad), mode="replicate")
-        blocks = F.pixel_unshuffle(padded.reshape(b * c, 1, height + 2 * pad, width + 2 * pad), self.scale)
-        responses = F.conv2d(blocks, self.filters)  # (B C, L, h, w)
-        h, w = responses.shape[-2:]
-        return (responses.reshape(b, c, -1, h, w) * self.weights[:, None]).sum(2)
+        return (self.responses(x) * self.weights[:, None]).sum(2)
 
     def adjoint(self, r: Tensor) -> Tensor:
         """The transpose of `forward`.

@@ -1,0 +1,163 @@
+"""Score enlargements of photos degraded by known blur: the picture, the kernels and the depth against their truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ssr_cli.errors import InputError, UsageError
+from ssr_cli.evaluation.benchmark import BICUBIC, Judge, bicubic, our_options, timed_upscale
+from ssr_cli.evaluation.kernel_errors import kernel_figures
+from ssr_cli.evaluation.metrics import edge_error, spearman
+from ssr_cli.evaluation.pairs import read_rgb
+from ssr_cli.evaluation.rows import Row, cell, print_means, row_writer
+from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, square_crops
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ssr_cli.console import Console
+    from ssr_cli.frames import Analysis, DepthMap
+    from ssr_cli.settings import UpscaleOptions
+    from ssr_cli.suite import Models
+
+_SMALLEST_SIDE = 64
+#: Noise of the sets, encoded units: that of a good photo for defocus, MANet's protocol with noise for the others.
+NOISE = {"defocus": 1 / 255}
+_OTHER_NOISE = 2 / 255
+#: Figures of a round and their headings.
+_ROUND_FIGURES = {
+    "sigma_error_px": "sigma error px",
+    "axis_ratio_error": "axis ratio error",
+    "angle_error_deg": "angle error deg",
+    "blur_error": "blur error",
+    "blur_error_single": "best single kernel",
+    "depth_spearman": "depth Spearman",
+    "depth_edge_error": "depth edge error",
+}
+
+
+def analysis_figures(analysis: Analysis, scene: Scene) -> list[Row]:
+    """Errors before (depth alone) and after every round; depth is left out where the scene has none."""
+    flat = float(scene.truth.disparity.max() - scene.truth.disparity.min()) < 1e-6
+    depths: list[DepthMap] = [analysis.depth_before, *(turn.depth for turn in analysis.rounds)]
+    rows: list[Row] = []
+    for t, depth in enumerate(depths):
+        row: Row = {"round": t, **(kernel_figures(analysis.rounds[t - 1].field, scene) if t else {})}
+        if not flat:
+            row["depth_spearman"] = spearman(depth.disparity, scene.truth.disparity)
+            row["depth_edge_error"] = edge_error(depth.disparity, scene.truth.disparity)
+        rows.append(row)
+    return rows
+
+
+def _load(photos: Sequence[Path], limit: int | None) -> tuple[list[str], list[Tensor]]:
+    chosen = list(photos)[:limit]
+    if not chosen:
+        raise InputError("There are no photos to degrade.", "Name at least one sharp photo.")
+    pixels = [read_rgb(path) for path in chosen]
+    for path, rgb in zip(chosen, pixels, strict=True):
+        if min(rgb.shape[-2:]) < _SMALLEST_SIDE:
+            raise InputError(f"{path} is too small.", f"Give photos with sides of at least {_SMALLEST_SIDE} pixels.")
+    return [path.stem for path in chosen], square_crops(pixels)
+
+
+def score_synthetic(
+    photos: Sequence[Path],
+    models: Models | None,
+    options: UpscaleOptions,
+    lpips_weights: Path | None,
+    limit: int | None,
+    console: Console,
+    sets: Sequence[str] = ("defocus",),
+    seed: int = 0,
+    jsonl: Path | None = None,
+) -> list[Row]:
+    """Degrade every photo in every way, enlarge it, score it, and print a table of means and one of rounds per set.
+
+    Args:
+        photos: sharp photos; they must not be among those trained on. All are cropped to the smallest one's size.
+        models: ours, or None to score only bicubic.
+        options: for our rows, at scale 4; a second one has the same with `steps=0`.
+        lpips_weights: LPIPS file, or None to leave that column out.
+        limit: how many photos, or None for all.
+        console: for progress and tables.
+        sets: names of `scenes.SETS`.
+        seed: of the scenes (not of the sampler).
+        jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
+
+    Returns:
+        Rows as `score_pairs` gives them; ours also with `rounds`, a list of `analysis_figures`.
+
+    Raises:
+        InputError: when there are no photos, or one is unreadable or too small.
+        OutputError: when `jsonl` cannot be written.
+        UsageError: at another scale than 4, or for an unknown set.
+    """
+    from ssr_cli.device import resolve_device
+
+    if options.scale != SCALE:
+        raise UsageError("Synthetic sets are measured at scale 4.", "Leave --scale at 4.")
+    if unknown := [name for name in sets if name not in SETS]:
+        raise UsageError(f"There is no set {unknown[0]!r}.", f"Choose from {', '.join(SETS)}.")
+    names, crops = _load(photos, limit)
+    judge = Judge(lpips_weights, resolve_device(options.device))
+    rows: list[Row] = []
+    work = [(kind, i) for kind in sets for i in range(len(names))]
+    with row_writer(jsonl) as write, console.progress("Scoring synthetic sets") as tell:
+        for done, (kind, index) in enumerate(work):
+            tell(f"{kind} {names[index]}", done, len(work))
+            scene = SETS[kind](crops, index, seed, NOISE.get(kind, _OTHER_NOISE))
+            if done == 0 and models is not None:
+                timed_upscale(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
+            for row in _score_scene(scene, models, options, judge):
+                rows.append({"set": kind, "image": names[index], **row})
+                write(rows[-1])
+    print_means(rows, console)
+    print_rounds(rows, console)
+    return rows
+
+
+def _score_scene(scene: Scene, models: Models | None, options: UpscaleOptions, judge: Judge) -> list[Row]:
+    """Rows of bicubic and ours."""
+    lr, hr = scene.truth.lr, scene.truth.hr
+    height, width = hr.shape[-2:]
+    rows: list[Row] = [{"method": BICUBIC, **judge.figures(bicubic(lr, (height, width)), hr), "seconds": None}]
+    if models is None:
+        return rows
+    for name, given in our_options(options).items():
+        result, seconds = timed_upscale(lr, models, given)
+        figures = judge.figures(result.photo.rgb, hr)
+        rows.append({"method": name, **figures, "seconds": seconds, "rounds": analysis_figures(result.analysis, scene)})
+    return rows
+
+
+def round_means(rows: Sequence[Row]) -> list[Row]:
+    """Mean errors per set and round, of one method (steps of the sampler do not touch the analysis)."""
+    analysed = [row for row in rows if "rounds" in row]
+    analysed = [row for row in analysed if row["method"] == analysed[0]["method"]]
+    out: list[Row] = []
+    for kind in dict.fromkeys(row["set"] for row in analysed):
+        group = [row["rounds"] for row in analysed if row["set"] == kind]
+        for t in range(len(group[0])):
+            mean: Row = {"set": kind, "round": t}
+            for figure in _ROUND_FIGURES:
+                known = [turns[t][figure] for turns in group if not math.isnan(turns[t].get(figure, math.nan))]
+                mean[figure] = sum(known) / len(known) if known else None
+            out.append(mean)
+    return out
+
+
+def print_rounds(rows: Sequence[Row], console: Console) -> None:
+    """Print kernel and depth errors before and after each refinement round, a row per set and round."""
+    table = round_means(rows)
+    if not table:
+        return
+    cells = [
+        [row["set"], "before" if row["round"] == 0 else str(row["round"]), *(cell(row[f], 3) for f in _ROUND_FIGURES)]
+        for row in table
+    ]
+    console.table("Per round", ["set", "round", *_ROUND_FIGURES.values()], cells)

@@ -181,7 +181,7 @@ def bench(
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Option(help="scenes, depth, svkr, restorer, flow or pack, in this order.")],
+    stage: Annotated[str, typer.Option(help="scenes, depth, svkr, restorer, flow, pack, in this order; or niqe.")],
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp training photos; may be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/lite"),
     minutes: Annotated[float, typer.Option(help="Length of the schedule.")] = 30.0,
@@ -200,7 +200,7 @@ def train(
     adversarial: Annotated[float, typer.Option(help="Weight of a critic in the flow's loss, 0 for none.")] = 0.0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,
     restart: Annotated[bool, typer.Option("--restart", help="Forget the stage's saved state.")] = False,
-    pack_to: Annotated[Path | None, typer.Option(help="Checkpoint that the pack stage writes.")] = None,
+    pack_to: Annotated[Path | None, typer.Option(help="File that pack or niqe writes.")] = None,
 ) -> None:
     """Train the models, one stage after another; stops and goes on where it was."""
     from ssr_cli.training.options import TrainOptions

@@ -163,7 +163,7 @@ def test_rows_tables_and_lines(pairs_folder: Path, tmp_path: Path, calls: list[i
     rows = benchmark.score_pairs(
         [pairs_folder], MODELS, OPTIONS, None, None, console, {"perfect": tmp_path / "theirs"}, lines
     )
-    methods = ["bicubic", "ssr", "ssr, 0 steps", "perfect"]
+    methods = ["bicubic", "ssr", "ssr, 0 steps", "perfect", "truth"]
     assert [(r["image"], r["method"]) for r in rows] == [(i, m) for i in "ab" for m in methods]
     assert calls == [OPTIONS.steps] + [OPTIONS.steps, 0] * 2  # one run to warm up
     assert console.advanced == 2
@@ -173,9 +173,9 @@ def test_rows_tables_and_lines(pairs_folder: Path, tmp_path: Path, calls: list[i
     title, columns, cells = console.tables[0]
     assert "views" in title and "2" in title and columns[0] == "method"
     assert [line[0] for line in cells] == methods
-    assert cells[3][1:] == ["inf", "1.0000", "-", "-"]
+    assert cells[3][1:] == ["inf", "1.0000", "-", "-", "-"]
     written = [json.loads(line) for line in lines.read_text().splitlines()]
-    assert len(written) == 8 and written[3]["psnr_y"] is None and written[1] == ours
+    assert len(written) == 10 and written[3]["psnr_y"] is None and written[1] == ours
 
 
 def test_figures_are_of_the_file_not_of_the_float() -> None:
@@ -188,7 +188,7 @@ def test_figures_are_of_the_file_not_of_the_float() -> None:
 
 def test_limit_counts_per_folder_and_no_models_means_no_rows_of_ours(pairs_folder: Path) -> None:
     rows = benchmark.score_pairs([pairs_folder, pairs_folder], None, OPTIONS, None, 1, _console())
-    assert [(r["image"], r["method"]) for r in rows] == [("a", "bicubic")] * 2
+    assert [(r["image"], r["method"]) for r in rows] == [("a", "bicubic"), ("a", "truth")] * 2
 
 
 def test_zero_steps_give_one_row_of_ours() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ssr_cli.errors import InputError
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.evaluation.metrics import psnr_y, ssim_y
+from ssr_cli.evaluation.niqe import PATCH, niqe
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
 from ssr_cli.evaluation.rows import Row, print_means, row_writer
 from ssr_cli.frames import Photo, Upscaled
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 #: What gives the result for a pair, and the seconds it took (None where that is not ours to say).
 Method = Callable[[Pair, Tensor], tuple[Tensor, float | None]]
 
-BICUBIC, OURS, MEAN = "bicubic", "ssr", "ssr, 0 steps"
+BICUBIC, OURS, MEAN, TRUTH = "bicubic", "ssr", "ssr, 0 steps", "truth"
 
 
 def as_written(rgb: Tensor) -> Tensor:
@@ -70,13 +71,19 @@ class Judge:
         self.lpips = Lpips(lpips_weights).to(device) if lpips_weights else None
 
     def figures(self, result: Tensor, truth: Tensor) -> Row:
-        """PSNR-Y (dB), SSIM-Y and LPIPS of a result (3, H, W), as an 8-bit file would hold it, against its truth."""
+        """PSNR-Y (dB), SSIM-Y, LPIPS and NIQE of a result (3, H, W), as an 8-bit file would hold it."""
         written = as_written(result)
         return {
             "psnr_y": psnr_y(written, truth),
             "ssim_y": ssim_y(written, truth),
             "lpips": self._lpips(written, truth),
+            "niqe": self.niqe(written),
         }
+
+    @staticmethod
+    def niqe(photo: Tensor) -> float | None:
+        """NIQE of a photo (3, H, W), None where it is too small to have one."""
+        return niqe(photo) if min(photo.shape[-2:]) >= PATCH else None
 
     @torch.inference_mode()
     def _lpips(self, result: Tensor, truth: Tensor) -> float | None:
@@ -126,13 +133,13 @@ def _methods(models: Models | None, options: UpscaleOptions, outputs: Mapping[st
     methods: dict[str, Method] = {BICUBIC: _bicubic_method(options.scale)}
     if models is not None:
         methods |= {name: _our_method(models, given) for name, given in ours.items()}
-    if taken := sorted(set(outputs) & {BICUBIC, OURS, MEAN}):
+    if taken := sorted(set(outputs) & {BICUBIC, OURS, MEAN, TRUTH}):
         raise InputError(f"The name {taken[0]} belongs to a row of this table.", "Give the outputs another name.")
     return methods | {name: _foreign_method(folder) for name, folder in outputs.items()}
 
 
 def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: float) -> Iterator[Row]:
-    """One row per method.
+    """One row per method, and one with the truth's own NIQE.
 
     Raises:
         InputError: when a photo is unreadable, too small to compare, or of the wrong size.
@@ -153,6 +160,8 @@ def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: f
             **judge.figures(result, truth),
             "seconds": seconds,
         }
+    # What needs no reference is worth knowing of the truth itself: results should come near it, not below it.
+    yield {"set": pair.folder, "image": pair.name, "method": TRUTH, "niqe": judge.niqe(truth)}
 
 
 def score_pairs(
@@ -178,7 +187,8 @@ def score_pairs(
         jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
 
     Returns:
-        A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `seconds`.
+        A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`, `seconds`;
+        the truth's has only `niqe`.
 
     Raises:
         InputError: when pairs or outputs are missing or do not fit.

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 #: Figures of the printed table with their heading and digits.
-_COLUMNS = {"psnr_y": ("PSNR-Y dB", 2), "ssim_y": ("SSIM-Y", 4), "lpips": ("LPIPS", 4), "seconds": ("seconds", 3)}
+_COLUMNS = {
+    "psnr_y": ("PSNR-Y dB", 2),
+    "ssim_y": ("SSIM-Y", 4),
+    "lpips": ("LPIPS", 4),
+    "niqe": ("NIQE", 2),
+    "seconds": ("seconds", 3),
+}
 
 
 def _finite(value: Any) -> Any:
@@ -79,7 +85,7 @@ def cell(value: float | None, digits: int) -> str:
 
 
 def print_means(rows: Sequence[Row], console: Console) -> None:
-    """Print a table per set: method, PSNR-Y, SSIM-Y, LPIPS, seconds."""
+    """Print a table per set: method, PSNR-Y, SSIM-Y, LPIPS, NIQE, seconds."""
     table = means(rows)
     for name in dict.fromkeys(row["set"] for row in table):
         group = [row for row in table if row["set"] == name]

@@ -13,8 +13,8 @@ from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_scenes
 from ssr_cli.training.shards import render_shards
 
-#: In the order they are trained; each uses the ones before it, frozen.
-STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "pack")
+#: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
+STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "pack", "niqe")
 
 
 def load_pool(options: TrainOptions, device: torch.device, report: Report) -> ScenePool:
@@ -95,6 +95,10 @@ def train_stage(options: TrainOptions, report: Report) -> dict[str, float]:
     if options.stage == "scenes":
         load_pool(replace(options), device, report)
         return {}
+    if options.stage == "niqe":
+        from ssr_cli.training.fit_niqe import write_niqe
+
+        return write_niqe(options, report)
     if options.stage == "pack":
         from ssr_cli.training.pack import pack
 

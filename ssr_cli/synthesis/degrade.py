@@ -84,10 +84,10 @@ def degrade(rgb: Tensor, rng: np.random.Generator) -> Tensor:
         poisson = float(rng.uniform(0, 2.5e-4)) if rng.random() < 0.4 else 0.0
         rgb = add_noise(rgb, min(gaussian, 15 / 255), poisson, rng, grey=rng.random() < 0.25)
     processed = rng.random()
-    if processed < 0.12:
+    if processed < 0.10:
         rgb = _softened(rgb, float(rng.uniform(0.3, 0.8)))
-    elif processed < 0.40:
-        rgb = sharpen(rgb, float(rng.uniform(0.5, 1.4)), float(rng.uniform(0.1, 1.0)))
+    elif processed < 0.60:
+        rgb = sharpen(rgb, float(rng.uniform(0.5, 1.8)), float(rng.uniform(0.1, 1.5)))
     passes = int(rng.choice([0, 1, 2], p=[0.5, 0.4, 0.1]))
     for _ in range(passes):
         rgb = jpeg(rgb, int(rng.integers(50, 101)), int(rng.choice([0, 2])))

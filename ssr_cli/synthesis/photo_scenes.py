@@ -102,8 +102,8 @@ def photo_layers(
 ) -> list[Layer]:
     """A background photo and cut-outs of others before it, nearest last, disparities spread over 0..1."""
     background = _picture(source, count, rng)
-    if rng.random() < 0.35:
-        background = _soften(background, float(rng.uniform(0.4, 1.1)))
+    if rng.random() < 0.5:
+        background = _soften(background, float(rng.uniform(0.4, 1.5)))
     size = background.shape[-1]
     behind = _background_disparity(size, rng)
     layers = [Layer(decode(background), torch.ones(size, size), behind)]

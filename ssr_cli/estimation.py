@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.frames import Photo
+from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.svkr import Refining, RoundState
 from ssr_cli.suite import Models
@@ -49,10 +49,13 @@ class Work:
     kept: list[Refining] = field(default_factory=list)
 
 
-def prepare(photo: Photo, models: Models, tile: int) -> Work:
-    """Step 1: depth of the whole photo, and the plan of tiles."""
+def prepare(photo: Photo, models: Models, tile: int, given: DepthMap | None = None) -> Work:
+    """Step 1: depth of the whole photo, unless it is given at the photo's size, and the plan of tiles."""
     rgb = photo.rgb[None]
-    depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
+    if given is None:
+        depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
+    else:
+        depth = given.disparity[None, None].clamp(0, 1)
     h, w = rgb.shape[-2:]
     pads = (0, -w % 8, 0, -h % 8)
     padded = F.pad(rgb, pads, mode="replicate")
@@ -103,10 +106,10 @@ def _fit(work: Work, models: Models, priors: list[PhotoPrior]) -> PhotoPrior:
     return PhotoPrior(*(getattr(prior, f.name).to(models.device) for f in fields(PhotoPrior)))
 
 
-def fit_rounds(work: Work, models: Models, progress: Progress) -> list[PhotoPrior]:
-    """Step 2: every round. With several tiles, round t runs again from the start, which costs no memory."""
+def fit_rounds(work: Work, models: Models, progress: Progress, most: int | None = None) -> list[PhotoPrior]:
+    """Step 2: every round, or at most `most`. With several tiles, each begins at the first one to save memory."""
     priors: list[PhotoPrior] = []
-    rounds = models.suite.svkr.config.rounds
+    rounds = min(models.suite.svkr.config.rounds, most or models.suite.svkr.config.rounds)
     for t in range(rounds):
         progress("estimating kernels", t, rounds)
         priors.append(_fit(work, models, priors))

@@ -20,7 +20,7 @@ from ssr_cli.diffusion.consistency import field_operator, project
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.errors import DeviceError
 from ssr_cli.estimation import Progress, Work, cut, fit_rounds, prepare, refine
-from ssr_cli.frames import Analysis, Photo, Upscaled
+from ssr_cli.frames import Analysis, DepthMap, Photo, Upscaled
 from ssr_cli.image.color import resize
 from ssr_cli.maps import Maps
 from ssr_cli.models.lens import PhotoPrior
@@ -55,7 +55,21 @@ def _guarded(
         raise
 
 
-def analyse(photo: Photo, models: Models, options: UpscaleOptions, progress: Progress | None = None) -> Analysis:
+def _dropped(options: UpscaleOptions, device: torch.device) -> Tensor | None:
+    """What AMF multiplies depth and kernel by, (1, 2), where something is left out."""
+    left_out = options.ablation
+    if not (left_out.without_depth or left_out.without_kernel):
+        return None
+    return torch.tensor([[not left_out.without_depth, not left_out.without_kernel]], dtype=torch.float32, device=device)
+
+
+def analyse(
+    photo: Photo,
+    models: Models,
+    options: UpscaleOptions,
+    progress: Progress | None = None,
+    depth: DepthMap | None = None,
+) -> Analysis:
     """Find depth and kernels of a photo without restoring it.
 
     Args:
@@ -63,6 +77,7 @@ def analyse(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
         models: see `load_models`.
         options: tile is used.
         progress: receives stages.
+        depth: to begin with, at the photo's size; None estimates it.
 
     Returns:
         Depth and kernels after every round.
@@ -74,8 +89,8 @@ def analyse(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
 
     def attempt(tile: int) -> Analysis:
         tell("estimating depth", 0, 1)
-        work = prepare(photo, models, tile)
-        priors = fit_rounds(work, models, tell)
+        work = prepare(photo, models, tile, depth)
+        priors = fit_rounds(work, models, tell, options.ablation.rounds)
         maps = Maps(work)
         for done, piece in enumerate(work.tiles):
             tell("mapping kernels", done, len(work.tiles))
@@ -83,7 +98,9 @@ def analyse(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
             states = refine(work, piece, models, priors[:-1])
             for t, state in enumerate(states):
                 maps.put_round(t, piece, state)
-            maps.put("gates", piece, models.suite.amf(y, states[-1], priors[-1]).gates)
+            maps.put(
+                "gates", piece, models.suite.amf(y, states[-1], priors[-1], _dropped(options, models.device)).gates
+            )
         tell("mapping kernels", len(work.tiles), len(work.tiles))
         return maps.analysis(work, priors, models.dictionary.scale)
 
@@ -124,7 +141,7 @@ def _restore_tile(
     suite, scale = models.suite, models.dictionary.scale
     y, _ = cut(work, tile, models)  # (1, 3, h, w)
     states = refine(work, tile, models, priors[:-1])
-    fused = suite.amf(y, states[-1], priors[-1])
+    fused = suite.amf(y, states[-1], priors[-1], _dropped(options, models.device))
     mean, features = suite.restorer(y, fused)  # (1, 3, h s, w s)
     image = mean
     if options.steps:
@@ -147,7 +164,13 @@ def _restore_tile(
     return core
 
 
-def upscale(photo: Photo, models: Models, options: UpscaleOptions, progress: Progress | None = None) -> Upscaled:
+def upscale(
+    photo: Photo,
+    models: Models,
+    options: UpscaleOptions,
+    progress: Progress | None = None,
+    depth: DepthMap | None = None,
+) -> Upscaled:
     """Make a photo larger and keep it true.
 
     Args:
@@ -155,6 +178,7 @@ def upscale(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
         models: see `load_models`.
         options: scale, steps, seed, tile, consistency.
         progress: receives stages.
+        depth: to begin with, at the photo's size; None estimates it.
 
     Returns:
         The result of exactly `round(h * scale)` x `round(w * scale)` pixels and what is known about it.
@@ -167,8 +191,8 @@ def upscale(photo: Photo, models: Models, options: UpscaleOptions, progress: Pro
 
     def attempt(tile: int) -> Upscaled:
         tell("estimating depth", 0, 1)
-        work = prepare(photo, models, tile)
-        priors = fit_rounds(work, models, tell)
+        work = prepare(photo, models, tile, depth)
+        priors = fit_rounds(work, models, tell, options.ablation.rounds)
         maps, energy = Maps(work), _Energy()
         out = torch.empty(3, work.photo.shape[-2] * scale, work.photo.shape[-1] * scale)
         for done, piece in enumerate(work.tiles):

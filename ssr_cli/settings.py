@@ -20,6 +20,21 @@ CONFIGURABLE: dict[str, type] = {"device": str, "tile": int, "steps": int, "seed
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """What to leave out, for measuring what it is worth. Nothing, in use.
+
+    Attributes:
+        without_depth: AMF does not hear the depth.
+        without_kernel: AMF does not hear the kernels.
+        rounds: SVKR stops after so many rounds, >= 1; None runs all.
+    """
+
+    without_depth: bool = False
+    without_kernel: bool = False
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
 class UpscaleOptions:
     """How to upscale.
 
@@ -30,6 +45,7 @@ class UpscaleOptions:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tile: LR side of a tile, >= 32; 0 never tiles; None tiles photos larger than 512.
         consistency: hold the result to the photo by its kernels.
+        ablation: parts to leave out.
 
     Raises:
         UsageError: for a value out of range.
@@ -41,6 +57,7 @@ class UpscaleOptions:
     device: str = "auto"
     tile: int | None = None
     consistency: bool = True
+    ablation: Ablation = Ablation()
 
     def __post_init__(self) -> None:
         """Enforce the ranges."""

@@ -10,11 +10,11 @@ import torch
 from ssr_cli import maps, pipeline
 from ssr_cli.diffusion.consistency import excess, field_operator, project
 from ssr_cli.errors import DeviceError, WeightsError
-from ssr_cli.frames import Photo
+from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import Ablation, UpscaleOptions
 from ssr_cli.suite import load_models
 from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
@@ -101,7 +101,7 @@ def test_progress_is_told_to_its_end(tiny_models) -> None:
 
 def test_a_checkpoint_that_does_not_fit_is_refused() -> None:
     state = tiny_suite().state_dict()
-    state.pop("depth.head.weight")
+    state.pop("depth.stem.weight")
     with pytest.raises(WeightsError, match="does not fit"):
         load_models(Checkpoint(TINY.to_dict(), state, {}), torch.device("cpu"))
     with pytest.raises(WeightsError, match="does not fit"):
@@ -160,3 +160,26 @@ def test_reduced_field_operator_is_close_to_the_full_one() -> None:
 def test_frames_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         _photo(4, 4).rgb = torch.zeros(1)  # type: ignore[misc]
+
+
+def test_a_given_depth_is_where_refinement_begins(tiny_models) -> None:
+    photo, ramp = _photo(24, 32), torch.linspace(0, 1, 24)[:, None].expand(24, 32)
+    given = pipeline.upscale(photo, tiny_models, UpscaleOptions(), depth=DepthMap(ramp))
+    assert torch.equal(given.analysis.depth_before.disparity, ramp)
+    own = pipeline.upscale(photo, tiny_models, UpscaleOptions())
+    assert not torch.equal(given.analysis.depth.disparity, own.analysis.depth.disparity)
+    assert not torch.equal(given.photo.rgb, own.photo.rgb)
+
+
+def test_what_is_left_out_is_left_out(tiny_models) -> None:
+    photo = _photo(24, 32)
+    whole = pipeline.upscale(photo, tiny_models, UpscaleOptions())
+    one = pipeline.upscale(photo, tiny_models, UpscaleOptions(ablation=Ablation(rounds=1)))
+    assert (len(whole.analysis.rounds), len(one.analysis.rounds)) == (2, 1)
+    assert torch.equal(whole.analysis.rounds[0].field.weights, one.analysis.rounds[0].field.weights)
+    results = [whole.photo.rgb]
+    for left_out in (Ablation(without_depth=True), Ablation(without_kernel=True), Ablation(True, True)):
+        result = pipeline.upscale(photo, tiny_models, UpscaleOptions(ablation=left_out))
+        assert torch.equal(result.analysis.depth.disparity, whole.analysis.depth.disparity)
+        assert all(not torch.equal(result.photo.rgb, other) for other in results)
+        results.append(result.photo.rgb)

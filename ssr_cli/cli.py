@@ -165,7 +165,9 @@ def bench(
     sets: Annotated[str, typer.Option(help="Which: defocus, blocks-1 to blocks-5, shake, single, or all.")] = "all",
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = True,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image.")] = None,
+    ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image and method.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Markdown file for the table of means.")] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -175,7 +177,8 @@ def bench(
 
     options = upscale_options(steps=steps, device=device, consistency=consistency)
     chosen = () if not synthetic else ALL_SETS if sets == "all" else tuple(sets.split(","))
-    job = BenchJob(tuple(folders), options, model, lpips_weights, limit, chosen, tuple(outputs or ()), out, force)
+    foreign = tuple(outputs or ())
+    job = BenchJob(tuple(folders), options, model, lpips_weights, limit, chosen, foreign, out, table, ablate, force)
     run(job, _console(json))
 
 

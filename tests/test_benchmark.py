@@ -15,11 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ssr_cli.errors import InputError, OutputError, UsageError
-from ssr_cli.evaluation import benchmark, kernel_errors, scenes, synthetic
+from ssr_cli.errors import InputError, OutputError, SsrError, UsageError
+from ssr_cli.evaluation import benchmark, kernel_errors, scenes, selfcheck, synthetic
+from ssr_cli.evaluation.measuring import Measured, measure
 from ssr_cli.evaluation.metrics import psnr_y
 from ssr_cli.evaluation.pairs import Pair, find_pairs, result_for
-from ssr_cli.evaluation.rows import means, row_writer
+from ssr_cli.evaluation.rows import markdown, means, row_writer
+from ssr_cli.evaluation.variants import our_options
 from ssr_cli.frames import Analysis, DepthMap, KernelField, Photo, Round, ThinLens, Upscaled
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.settings import UpscaleOptions
@@ -86,15 +88,16 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replace the models by repetition of pixels; gives the steps of every call."""
     steps: list[int] = []
 
-    def fake(rgb: Tensor, models: Any, options: UpscaleOptions) -> tuple[Upscaled, float]:
+    def fake(rgb: Tensor, models: Any, options: UpscaleOptions, depth: DepthMap | None = None) -> Measured:
         steps.append(options.steps)
         large = rgb.repeat_interleave(4, -1).repeat_interleave(4, -2)
         h, w = rgb.shape[-2:]
         ramp = torch.linspace(0, 1, h)[:, None].expand(h, w)
-        return Upscaled(Photo(large), _analysis(h, w, [2.0, 1.0], ramp), None, None), 0.25
+        upscaled = Upscaled(Photo(large), _analysis(h, w, [2.0, 1.0], ramp), None, None)
+        return Measured(large, 0.25, 100.0, 40.0, upscaled)
 
-    monkeypatch.setattr(benchmark, "timed_upscale", fake)
-    monkeypatch.setattr(synthetic, "timed_upscale", fake)
+    monkeypatch.setattr(benchmark, "measure", fake)
+    monkeypatch.setattr(synthetic, "measure", fake)
     return steps
 
 
@@ -173,7 +176,7 @@ def test_rows_tables_and_lines(pairs_folder: Path, tmp_path: Path, calls: list[i
     title, columns, cells = console.tables[0]
     assert "views" in title and "2" in title and columns[0] == "method"
     assert [line[0] for line in cells] == methods
-    assert cells[3][1:] == ["inf", "1.0000", "-", "-", "-"]
+    assert cells[3][1:] == ["inf", "1.0000", "-", "-", "-", "-", "-"]
     written = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(written) == 10 and written[3]["psnr_y"] is None and written[1] == ours
 
@@ -192,7 +195,7 @@ def test_limit_counts_per_folder_and_no_models_means_no_rows_of_ours(pairs_folde
 
 
 def test_zero_steps_give_one_row_of_ours() -> None:
-    assert list(benchmark.our_options(UpscaleOptions(steps=0))) == ["ssr, 0 steps"]
+    assert list(our_options(UpscaleOptions(steps=0))) == ["ssr, 0 steps"]
 
 
 def test_a_wrong_scale_is_named(pairs_folder: Path) -> None:
@@ -331,7 +334,7 @@ def test_synthetic_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
     assert turns[0]["depth_spearman"] == pytest.approx(-turns[1]["depth_spearman"])
     assert "depth_spearman" not in rows[-1]["rounds"][1]  # one photo at one depth has no order to get right
     assert [title.split(":")[0] for title, _, _ in console.tables] == ["defocus", "single", "Per round"]
-    assert [line[:2] for line in console.tables[-1][2]] == [
+    assert [[line[0], line[2]] for line in console.tables[-1][2]] == [
         [kind, turn] for kind in ("defocus", "single") for turn in ("before", "1", "2")
     ]
     assert len(lines.read_text().splitlines()) == 12
@@ -347,3 +350,44 @@ def test_synthetic_refuses_nothing_small_photos_other_scales_and_unknown_sets(tm
         synthetic.score_synthetic([], None, UpscaleOptions(scale=3), None, None, _console())
     with pytest.raises(UsageError, match="no set 'rain'"):
         synthetic.score_synthetic([], None, OPTIONS, None, None, _console(), sets=("rain",))
+
+
+# ---------------------------------------------------------------- checks, costs, ablations
+
+
+def test_the_metrics_are_what_they_were_and_a_wrong_one_stops_the_bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    selfcheck.check_metrics(None)
+    real = selfcheck.ssim_y
+    monkeypatch.setattr(selfcheck, "ssim_y", lambda a, b: real(a, b) + 0.001)
+    with pytest.raises(SsrError, match=r"ssim_y .* no table|ssim_y of the reference pictures"):
+        selfcheck.check_metrics(None)
+
+
+def test_measuring_gives_time_memory_and_consistency(tiny_models) -> None:
+    result = measure(_noise(16, 0), tiny_models, OPTIONS)
+    assert result.rgb.shape == (3, 64, 64)
+    assert result.seconds is not None and result.seconds > 0
+    assert result.peak_mb is not None and 50 < result.peak_mb < 20_000
+    assert result.consistency_db is not None and 5 < result.consistency_db < 120
+
+
+def test_ablation_leaves_out_every_part_once(tmp_path: Path, calls: list[int]) -> None:
+    rows = our_options(OPTIONS, ablate=True)
+    assert len(set(map(repr, rows.values()))) == len(rows)  # no two rows are the same run
+    assert {o.steps for o in rows.values()} == {0, 1, 2, 4, 8}
+    assert any(not o.consistency for o in rows.values())
+    assert {o.ablation.rounds for o in rows.values()} == {None, 1}
+    _save(tmp_path / "0.png", _noise(68, 0))
+    scored = synthetic.score_synthetic(
+        [tmp_path / "0.png"], MODELS, OPTIONS, None, None, _console(), sets=("defocus",), ablate=True
+    )
+    methods = [row["method"] for row in scored]
+    assert methods == ["bicubic", *rows, synthetic.TRUE_DEPTH, synthetic.SPOILED_DEPTH]
+
+
+def test_markdown_has_a_line_per_set_and_method() -> None:
+    rows = [{"set": "s", "image": "a", "method": m, "psnr_y": 30.0 + i} for i, m in enumerate(("bicubic", "ssr"))]
+    lines = markdown(rows).splitlines()
+    assert len(lines) == 4
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
+    assert lines[3].startswith("| s | ssr | 31.00 | - |")

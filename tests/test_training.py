@@ -14,10 +14,10 @@ from PIL import Image
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.suite import load_models
+from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training import loop, pool, run, shards, stage_depth, worlds
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
-from ssr_cli.training.spoil import spoil_batch
 from ssr_cli.training.stage_flow import FlowStage
 from ssr_cli.training.stage_restorer import RestorerStage
 from ssr_cli.training.stage_svkr import SvkrStage

@@ -8,7 +8,7 @@ from pathlib import Path
 from ssr_cli.commands.upscale import load
 from ssr_cli.console import Console
 from ssr_cli.errors import UsageError
-from ssr_cli.paths import check_writable
+from ssr_cli.paths import check_writable, publish
 from ssr_cli.settings import UpscaleOptions
 
 #: The synthetic sets, as `evaluation.scenes.SETS` names them (which cannot be imported before torch is wanted).
@@ -27,6 +27,8 @@ class BenchJob:
     sets: tuple[str, ...]
     outputs: tuple[str, ...]
     out: Path | None
+    table: Path | None
+    ablate: bool
     force: bool
 
 
@@ -42,18 +44,37 @@ def run(job: BenchJob, console: Console) -> None:
         if not equals or not name:
             raise UsageError(f"--outputs {pair} is not NAME=DIR.", "Write for example --outputs peer=results/peer.")
         foreign[name] = Path(folder)
-    if job.out is not None:
-        check_writable(job.out, job.force)
+    for path in (job.out, job.table):
+        if path is not None:
+            check_writable(path, job.force)
+    from ssr_cli.evaluation.selfcheck import check_metrics
+
+    check_metrics(job.lpips_weights)
     models = load(job.model, job.options)
     if job.sets:
         from ssr_cli.evaluation.synthetic import score_synthetic
         from ssr_cli.paths import expand_folder
 
         photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
-        score_synthetic(
-            photos, models, job.options, job.lpips_weights, job.limit, console, sets=job.sets, jsonl=job.out
+        rows = score_synthetic(
+            photos,
+            models,
+            job.options,
+            job.lpips_weights,
+            job.limit,
+            console,
+            sets=job.sets,
+            jsonl=job.out,
+            ablate=job.ablate,
         )
-        return
-    from ssr_cli.evaluation.benchmark import score_pairs
+    else:
+        from ssr_cli.evaluation.benchmark import score_pairs
 
-    score_pairs(job.folders, models, job.options, job.lpips_weights, job.limit, console, foreign, job.out)
+        rows = score_pairs(
+            job.folders, models, job.options, job.lpips_weights, job.limit, console, foreign, job.out, job.ablate
+        )
+    if job.table is not None:
+        from ssr_cli.evaluation.rows import markdown
+
+        with publish(job.table, job.force) as temporary:
+            temporary.write_text(markdown(rows), encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +13,12 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.evaluation.lpips import Lpips
+from ssr_cli.evaluation.measuring import Measured, measure
 from ssr_cli.evaluation.metrics import psnr_y, ssim_y
 from ssr_cli.evaluation.niqe import PATCH, niqe
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
 from ssr_cli.evaluation.rows import Row, print_means, row_writer
-from ssr_cli.frames import Photo, Upscaled
+from ssr_cli.evaluation.variants import our_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
-#: What gives the result for a pair, and the seconds it took (None where that is not ours to say).
-Method = Callable[[Pair, Tensor], tuple[Tensor, float | None]]
+#: What gives the result for a pair.
+Method = Callable[[Pair, Tensor], Measured]
 
-BICUBIC, OURS, MEAN, TRUTH = "bicubic", "ssr", "ssr, 0 steps", "truth"
+BICUBIC, TRUTH = "bicubic", "truth"
 
 
 def as_written(rgb: Tensor) -> Tensor:
@@ -92,50 +92,38 @@ class Judge:
         return float(self.lpips(result[None].to(self.device), truth[None].to(self.device)))
 
 
-def timed_upscale(rgb: Tensor, models: Models, options: UpscaleOptions) -> tuple[Upscaled, float]:
-    """One enlargement through the pipeline and its wall-clock seconds (models loaded, files read)."""
-    from ssr_cli.pipeline import upscale
-
-    start = time.perf_counter()
-    result = upscale(Photo(rgb), models, options)
-    return result, time.perf_counter() - start
-
-
-def our_options(options: UpscaleOptions) -> dict[str, UpscaleOptions]:
-    """Our rows: as asked for, and the posterior mean unless that is what was asked for."""
-    mean = replace(options, steps=0)
-    return {MEAN: mean} if options.steps == 0 else {OURS: options, MEAN: mean}
-
-
 def _bicubic_method(scale: float) -> Method:
-    def run(pair: Pair, lr: Tensor) -> tuple[Tensor, float]:
+    def run(pair: Pair, lr: Tensor) -> Measured:
         start = time.perf_counter()
         result = bicubic(lr, output_size(lr, scale))
-        return result, time.perf_counter() - start
+        return Measured(result, time.perf_counter() - start)
 
     return run
 
 
 def _our_method(models: Models, options: UpscaleOptions) -> Method:
-    def run(pair: Pair, lr: Tensor) -> tuple[Tensor, float]:
-        result, seconds = timed_upscale(lr, models, options)
-        return result.photo.rgb, seconds
-
-    return run
+    return lambda pair, lr: measure(lr, models, options)
 
 
 def _foreign_method(folder: Path) -> Method:
-    return lambda pair, lr: (read_rgb(result_for(pair, folder)), None)
+    return lambda pair, lr: Measured(read_rgb(result_for(pair, folder)))
 
 
-def _methods(models: Models | None, options: UpscaleOptions, outputs: Mapping[str, Path]) -> dict[str, Method]:
-    ours = our_options(options) if models is not None else {}
+def _methods(
+    models: Models | None, options: UpscaleOptions, outputs: Mapping[str, Path], ablate: bool
+) -> dict[str, Method]:
+    ours = our_options(options, ablate)
     methods: dict[str, Method] = {BICUBIC: _bicubic_method(options.scale)}
     if models is not None:
         methods |= {name: _our_method(models, given) for name, given in ours.items()}
-    if taken := sorted(set(outputs) & {BICUBIC, OURS, MEAN, TRUTH}):
+    if taken := sorted(set(outputs) & {BICUBIC, TRUTH, *ours}):
         raise InputError(f"The name {taken[0]} belongs to a row of this table.", "Give the outputs another name.")
     return methods | {name: _foreign_method(folder) for name, folder in outputs.items()}
+
+
+def costs(result: Measured) -> Row:
+    """What a result took, and how well it explains the photo."""
+    return {"consistency_db": result.consistency_db, "seconds": result.seconds, "peak_mb": result.peak_mb}
 
 
 def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: float) -> Iterator[Row]:
@@ -149,16 +137,16 @@ def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: f
         size = f"{truth.shape[-1]}x{truth.shape[-2]}"
         raise InputError(f"{pair.hr} is {size}, not {scale:g} times {pair.lr}.", "Set --scale to that of the pairs.")
     for name, method in methods.items():
-        result, seconds = method(pair, lr)
-        if result.shape != truth.shape:
-            size = f"{result.shape[-1]}x{result.shape[-2]}"
+        result = method(pair, lr)
+        if result.rgb.shape != truth.shape:
+            size = f"{result.rgb.shape[-1]}x{result.rgb.shape[-2]}"
             raise InputError(f"The result of {name} for {pair.name} is {size}.", "It must be as large as the HR photo.")
         yield {
             "set": pair.folder,
             "image": pair.name,
             "method": name,
-            **judge.figures(result, truth),
-            "seconds": seconds,
+            **judge.figures(result.rgb, truth),
+            **costs(result),
         }
     # What needs no reference is worth knowing of the truth itself: results should come near it, not below it.
     yield {"set": pair.folder, "image": pair.name, "method": TRUTH, "niqe": judge.niqe(truth)}
@@ -173,6 +161,7 @@ def score_pairs(
     console: Console,
     outputs: Mapping[str, Path] | None = None,
     jsonl: Path | None = None,
+    ablate: bool = False,
 ) -> list[Row]:
     """Score real pairs and print a table of means per folder.
 
@@ -185,10 +174,11 @@ def score_pairs(
         console: for progress and tables.
         outputs: other programs' results, folder by name of the row.
         jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
+        ablate: also score ours with every part left out in turn.
 
     Returns:
-        A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`, `seconds`;
-        the truth's has only `niqe`.
+        A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`,
+        `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe`.
 
     Raises:
         InputError: when pairs or outputs are missing or do not fit.
@@ -197,13 +187,13 @@ def score_pairs(
     from ssr_cli.device import resolve_device
 
     pairs = first_of_each(folders, limit)
-    methods = _methods(models, options, outputs or {})
+    methods = _methods(models, options, outputs or {}, ablate)
     for pair in pairs:  # a missing result is known at once, not after an hour
         for folder in (outputs or {}).values():
             result_for(pair, folder)
     judge = Judge(lpips_weights, resolve_device(options.device))
     if models is not None and pairs:
-        timed_upscale(read_rgb(pairs[0].lr), models, options)  # the first run pays for warming up; no row does
+        measure(read_rgb(pairs[0].lr), models, options)  # the first run pays for warming up; no row does
     rows: list[Row] = []
     with row_writer(jsonl) as write, console.progress("Scoring") as tell:
         for done, pair in enumerate(pairs):

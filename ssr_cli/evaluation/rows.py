@@ -24,7 +24,9 @@ _COLUMNS = {
     "ssim_y": ("SSIM-Y", 4),
     "lpips": ("LPIPS", 4),
     "niqe": ("NIQE", 2),
+    "consistency_db": ("LR-PSNR dB", 1),
     "seconds": ("seconds", 3),
+    "peak_mb": ("peak MB", 0),
 }
 
 
@@ -84,8 +86,18 @@ def cell(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def markdown(rows: Sequence[Row]) -> str:
+    """The table of means as Markdown, one line per set and method."""
+    lines = ["| set | method | " + " | ".join(title for title, _ in _COLUMNS.values()) + " |"]
+    lines.append("|---" * (len(_COLUMNS) + 2) + "|")
+    for row in means(rows):
+        figures = " | ".join(cell(row[f], digits) for f, (_, digits) in _COLUMNS.items())
+        lines.append(f"| {row['set']} | {row['method']} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
 def print_means(rows: Sequence[Row], console: Console) -> None:
-    """Print a table per set: method, PSNR-Y, SSIM-Y, LPIPS, NIQE, seconds."""
+    """Print a table per set: method and the mean of every figure."""
     table = means(rows)
     for name in dict.fromkeys(row["set"] for row in table):
         group = [row for row in table if row["set"] == name]

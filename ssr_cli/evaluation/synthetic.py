@@ -6,21 +6,26 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from ssr_cli.errors import InputError, UsageError
-from ssr_cli.evaluation.benchmark import BICUBIC, Judge, bicubic, our_options, timed_upscale
+from ssr_cli.evaluation.benchmark import BICUBIC, Judge, bicubic, costs
 from ssr_cli.evaluation.kernel_errors import kernel_figures
+from ssr_cli.evaluation.measuring import measure
 from ssr_cli.evaluation.metrics import edge_error, spearman
 from ssr_cli.evaluation.pairs import read_rgb
 from ssr_cli.evaluation.rows import Row, cell, print_means, row_writer
 from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, square_crops
+from ssr_cli.evaluation.variants import our_options
+from ssr_cli.frames import DepthMap
+from ssr_cli.synthesis.spoil import spoil
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ssr_cli.console import Console
-    from ssr_cli.frames import Analysis, DepthMap
+    from ssr_cli.frames import Analysis
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
@@ -28,6 +33,7 @@ _SMALLEST_SIDE = 64
 #: Noise of the sets, encoded units: that of a good photo for defocus, MANet's protocol with noise for the others.
 NOISE = {"defocus": 1 / 255}
 _OTHER_NOISE = 2 / 255
+TRUE_DEPTH, SPOILED_DEPTH = "ssr, true depth", "ssr, spoiled depth"
 #: Figures of a round and their headings.
 _ROUND_FIGURES = {
     "sigma_error_px": "sigma error px",
@@ -75,6 +81,7 @@ def score_synthetic(
     sets: Sequence[str] = ("defocus",),
     seed: int = 0,
     jsonl: Path | None = None,
+    ablate: bool = False,
 ) -> list[Row]:
     """Degrade every photo in every way, enlarge it, score it, and print a table of means and one of rounds per set.
 
@@ -88,6 +95,7 @@ def score_synthetic(
         sets: names of `scenes.SETS`.
         seed: of the scenes (not of the sampler).
         jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
+        ablate: also score ours with every part left out in turn, and with true and spoiled depth.
 
     Returns:
         Rows as `score_pairs` gives them; ours also with `rounds`, a list of `analysis_figures`.
@@ -112,8 +120,8 @@ def score_synthetic(
             tell(f"{kind} {names[index]}", done, len(work))
             scene = SETS[kind](crops, index, seed, NOISE.get(kind, _OTHER_NOISE))
             if done == 0 and models is not None:
-                timed_upscale(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
-            for row in _score_scene(scene, models, options, judge):
+                measure(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
+            for row in _score_scene(scene, models, options, judge, ablate):
                 rows.append({"set": kind, "image": names[index], **row})
                 write(rows[-1])
     print_means(rows, console)
@@ -121,29 +129,37 @@ def score_synthetic(
     return rows
 
 
-def _score_scene(scene: Scene, models: Models | None, options: UpscaleOptions, judge: Judge) -> list[Row]:
-    """Rows of bicubic and ours."""
+def _score_scene(scene: Scene, models: Models | None, options: UpscaleOptions, judge: Judge, ablate: bool) -> list[Row]:
+    """Rows of bicubic and ours; with ablation also ours with true and with spoiled depth."""
     lr, hr = scene.truth.lr, scene.truth.hr
     height, width = hr.shape[-2:]
     rows: list[Row] = [{"method": BICUBIC, **judge.figures(bicubic(lr, (height, width)), hr), "seconds": None}]
     if models is None:
         return rows
-    for name, given in our_options(options).items():
-        result, seconds = timed_upscale(lr, models, given)
-        figures = judge.figures(result.photo.rgb, hr)
-        rows.append({"method": name, **figures, "seconds": seconds, "rounds": analysis_figures(result.analysis, scene)})
+    variants: list[tuple[str, UpscaleOptions, DepthMap | None]] = [
+        (name, given, None) for name, given in our_options(options, ablate).items()
+    ]
+    if ablate:
+        true = scene.truth.disparity
+        spoiled, _ = spoil(true[None], true[None].flip(-1), np.random.default_rng(int(true.sum() * 1000)))
+        variants += [(TRUE_DEPTH, options, DepthMap(true)), (SPOILED_DEPTH, options, DepthMap(spoiled[0]))]
+    for name, given, depth in variants:
+        result = measure(lr, models, given, depth)
+        assert result.upscaled is not None
+        turns = analysis_figures(result.upscaled.analysis, scene)
+        rows.append({"method": name, **judge.figures(result.rgb, hr), **costs(result), "rounds": turns})
     return rows
 
 
 def round_means(rows: Sequence[Row]) -> list[Row]:
-    """Mean errors per set and round, of one method (steps of the sampler do not touch the analysis)."""
+    """Mean errors per set and round, of one method per kind of depth (steps do not touch the analysis)."""
     analysed = [row for row in rows if "rounds" in row]
-    analysed = [row for row in analysed if row["method"] == analysed[0]["method"]]
+    shown = {analysed[0]["method"], TRUE_DEPTH, SPOILED_DEPTH} if analysed else set()
     out: list[Row] = []
-    for kind in dict.fromkeys(row["set"] for row in analysed):
-        group = [row["rounds"] for row in analysed if row["set"] == kind]
+    for kind, method in dict.fromkeys((row["set"], row["method"]) for row in analysed if row["method"] in shown):
+        group = [row["rounds"] for row in analysed if (row["set"], row["method"]) == (kind, method)]
         for t in range(len(group[0])):
-            mean: Row = {"set": kind, "round": t}
+            mean: Row = {"set": kind, "method": method, "round": t}
             for figure in _ROUND_FIGURES:
                 known = [turns[t][figure] for turns in group if not math.isnan(turns[t].get(figure, math.nan))]
                 mean[figure] = sum(known) / len(known) if known else None
@@ -157,7 +173,12 @@ def print_rounds(rows: Sequence[Row], console: Console) -> None:
     if not table:
         return
     cells = [
-        [row["set"], "before" if row["round"] == 0 else str(row["round"]), *(cell(row[f], 3) for f in _ROUND_FIGURES)]
+        [
+            row["set"],
+            row["method"],
+            "before" if row["round"] == 0 else str(row["round"]),
+            *(cell(row[f], 3) for f in _ROUND_FIGURES),
+        ]
         for row in table
     ]
-    console.table("Per round", ["set", "round", *_ROUND_FIGURES.values()], cells)
+    console.table("Per round", ["set", "method", "round", *_ROUND_FIGURES.values()], cells)

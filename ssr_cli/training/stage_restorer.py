@@ -12,10 +12,10 @@ from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite
+from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
-from ssr_cli.training.spoil import spoil_batch
 
 #: How often a modality is missing in training, so that none is leant on blindly.
 _DROP = 0.1

@@ -11,10 +11,10 @@ from ssr_cli.models.blocks import local_gradient
 from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
+from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
-from ssr_cli.training.spoil import spoil_batch
 
 _RANK = 24
 

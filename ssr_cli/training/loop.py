@@ -198,16 +198,18 @@ def train(stage: Stage, options: TrainOptions, device: torch.device, report: Rep
             network.compile(dynamic=False)
     saved = last = time.monotonic()
     sums: dict[str, float] = {}
+    counted = 0
     while (progress := run.clock.progress(options)) < 1.0:
         rate = learning_rate(options.learning_rate, progress, run.clock.step)
         for key, value in run.step(rate).items():
-            sums[key] = sums.get(key, 0.0) + value / _LOG_EVERY
+            sums[key] = sums.get(key, 0.0) + value
+        counted += 1
         now = time.monotonic()
         run.clock.seconds += now - last
         last = now
         if run.clock.step % _LOG_EVERY == 0:
-            _log(options, stage.name, run.clock, sums, rate, report)
-            sums = {}
+            _log(options, stage.name, run.clock, {k: v / counted for k, v in sums.items()}, rate, report)
+            sums, counted = {}, 0
         if run.clock.step % options.validate_every == 0:
             _log(options, stage.name, run.clock, run.validate(), rate, report, "validation")
             last = time.monotonic()

@@ -144,3 +144,16 @@ def test_configuration_survives_json() -> None:
     unknown["svkr"]["magic"] = 1
     with pytest.raises(KeyError, match=r"svkr\.magic"):
         SuiteConfig.from_dict(unknown)
+
+
+def test_attention_is_scaled_dot_product_attention() -> None:
+    """The fusion's attention, place by place, against the library's own."""
+    amf = tiny_suite().amf
+    heads, size = amf.config.heads, amf.config.width // amf.config.heads
+    tokens = torch.rand(2, 3 * amf.config.width, 4, 5)
+    with torch.no_grad():
+        planes = amf.qkv(tokens).reshape(2, 3, 3, heads, size, 4, 5).permute(2, 0, 5, 6, 3, 1, 4)
+        q, k, v = (p.reshape(-1, heads, 3, size) for p in planes)
+        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+        back = mixed.reshape(2, 4, 5, heads, 3, size).permute(0, 4, 3, 5, 1, 2).reshape(2, -1, 4, 5)
+        assert torch.allclose(tokens + amf.merge(back), amf._attend(tokens), atol=1e-5)

@@ -67,10 +67,15 @@ class Amf(nn.Module):
         b, _, h, w = tokens.shape
         heads, size = self.config.heads, self.config.width // self.config.heads
         q, k, v = self.qkv(tokens).reshape(b, 3, 3, heads, size, h, w).unbind(2)  # each (B, 3, heads, size, h, w)
-        scores = (q[:, :, None] * k[:, None]).sum(4) / size**0.5  # (B, 3 asking, 3 asked, heads, h, w)
-        shares = torch.softmax(scores.float(), 2).to(v.dtype)
-        mixed = (shares[:, :, :, :, None] * v[:, None]).sum(2)  # (B, 3, heads, size, h, w)
-        attended: Tensor = tokens + self.merge(mixed.reshape(b, -1, h, w))
+        mixed = []
+        # One asking modality at a time: all nine products at once would not fit in a processor's cache.
+        for i in range(3):
+            scores = torch.stack([(q[:, i] * k[:, j]).sum(2) for j in range(3)], 1) / size**0.5  # (B, 3, heads, h, w)
+            shares = torch.softmax(scores.float(), 1).to(v.dtype)[:, :, :, None]
+            mixed.append(
+                (shares[:, 0] * v[:, 0] + shares[:, 1] * v[:, 1] + shares[:, 2] * v[:, 2]).reshape(b, -1, h, w)
+            )
+        attended: Tensor = tokens + self.merge(torch.cat(mixed, 1))
         return attended
 
     def forward(self, y: Tensor, state: RoundState, prior: PhotoPrior, drop: Tensor | None = None) -> Fused:

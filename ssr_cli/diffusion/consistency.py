@@ -18,7 +18,7 @@ from ssr_cli.physics.kernels import KernelDictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.projection import chebyshev
 
-#: Components of the dictionary used here; leading ones carry all but 12 % of the worst kernel's blur.
+#: Components of the dictionary used here; leading ones carry all but a sixth of the worst kernel's blur.
 RANK = 16
 _WINDOW = 7
 
@@ -65,7 +65,7 @@ def excess(residual: Tensor, noise: Tensor) -> Tensor:
     return (1 - (allowed / found.clamp_min(1e-12)).sqrt()).clamp_min(0.0)
 
 
-def project(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor, steps: int = 4) -> Projected:
+def project(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor, steps: int = 3) -> Projected:
     """Pull a sample onto the photo.
 
     Args:

@@ -14,8 +14,10 @@ from PIL import Image
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.suite import load_models
+from ssr_cli.synthesis.degrade import sharpen
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training import loop, pool, run, shards, stage_depth, worlds
+from ssr_cli.training.augment import augment, sharpen_batch
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.stage_flow import FlowStage
@@ -274,3 +276,26 @@ def test_compiling_reaches_every_network(photos: Path, tmp_path: Path, monkeypat
     for stage in STAGES:
         _train(_options(stage, photos, tmp_path, steps=1, compile=True))
     assert {"DepthNet", "UNet", "Refinement", "Amf", "Restorer", "Flow"} <= set(compiled)
+
+
+def test_a_batch_is_sharpened_as_single_photos_are() -> None:
+    lr = (torch.rand(3, 3, 20, 20) * 255).round() / 255
+    sigmas, amounts = torch.tensor([0.8, 1.2, 1.0]), torch.tensor([0.5, 1.0, 0.0])
+    crisp = sharpen_batch(lr, sigmas, amounts)
+    assert torch.equal(crisp[2], lr[2])
+    for i in range(2):
+        alone = sharpen(lr[i], float(sigmas[i]), float(amounts[i])).clamp(0, 1)
+        # one samples the bell, the other averages it over pixels and stops sooner
+        assert float((crisp[i] - alone).abs().mean()) < 0.02
+        assert float((crisp[i] - lr[i]).abs().mean()) > 0.05
+
+
+def test_augmenting_leaves_the_truth_and_follows_the_seed() -> None:
+    planes = {"hr": 3, "lr": 3, "code": 24, "covariance": 3, "disparity": 1}
+    crops = pool.Crops(**{k: torch.rand(12, c, 16, 16) for k, c in planes.items()})
+    first, again, other = (augment(crops, (1, s)) for s in (2, 2, 3))
+    assert torch.equal(first.lr, again.lr)
+    assert not torch.equal(first.lr, other.lr)
+    assert first.hr is crops.hr
+    changed = (first.lr - crops.lr).abs().amax((1, 2, 3)) > 1 / 255
+    assert 3 <= int(changed.sum()) <= 11

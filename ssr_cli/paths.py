@@ -91,6 +91,20 @@ def plan_batch(photos: Sequence[Path], folder: Path, scale: float, out: Path | N
     return plan
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results, and those above it.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made: {error.strerror}.", "Choose another with -o."
+        ) from error
+
+
 def check_writable(path: Path, force: bool) -> None:
     """Fail before the work if the result could not be put there afterwards.
 

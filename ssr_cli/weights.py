@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ssr_cli.errors import WeightsError
+from ssr_cli.paths import publish
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -188,10 +188,6 @@ def save_checkpoint(path: Path, config: dict[str, Any], state: dict[str, Tensor]
     from safetensors.torch import save_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
     tensors = {k: v.half().contiguous() for k, v in state.items()}
-    save_file(tensors, temporary, {"config": json.dumps(config), "provenance": json.dumps(provenance)})
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)  # safetensors makes files private
-    os.replace(temporary, path)
+    with publish(path, force=True) as temporary:
+        save_file(tensors, temporary, {"config": json.dumps(config), "provenance": json.dumps(provenance)})

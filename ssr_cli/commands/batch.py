@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ssr_cli.commands.upscale import load
 from ssr_cli.console import Console
-from ssr_cli.errors import BatchFailed, InputError, OutputError, SsrError
-from ssr_cli.paths import check_writable, expand_folder, plan_batch
+from ssr_cli.errors import BatchFailed, InputError, SsrError
+from ssr_cli.paths import check_writable, expand_folder, make_folder, plan_batch
 from ssr_cli.settings import UpscaleOptions
 
 
@@ -48,7 +48,7 @@ def run(job: BatchJob, console: Console) -> None:
     if not photos:
         raise InputError(f"{job.folder} holds no photos.", "Name another folder, or use -r for the folders inside.")
     if job.out is not None:
-        _make(job.out)
+        make_folder(job.out)
     plan = plan_batch(photos, job.folder, job.options.scale, job.out)
     work = _Worker(job)
     outcomes = []
@@ -64,15 +64,6 @@ def run(job: BatchJob, console: Console) -> None:
         raise BatchFailed(
             f"{failed} of {len(outcomes)} photos failed.", "The lines above say why; the others are done."
         )
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made: {error.strerror}.", "Choose another with -o."
-        ) from error
 
 
 class _Worker:
@@ -100,7 +91,7 @@ class _Worker:
         from ssr_cli.pipeline import upscale
 
         picture = read_photo(photo)
-        _make(target.parent)
+        make_folder(target.parent)
         check_writable(target, self.job.force)
         check_format(picture, target)
         write_photo(upscale(picture, self.models, self.job.options).photo, target, self.job.force)

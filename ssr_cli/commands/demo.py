@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ssr_cli.commands.upscale import load
 from ssr_cli.console import Console
-from ssr_cli.errors import OutputError
-from ssr_cli.paths import check_writable, publish
+from ssr_cli.paths import check_writable, make_folder, publish
 from ssr_cli.settings import UpscaleOptions
 
 if TYPE_CHECKING:
@@ -41,12 +40,7 @@ def run(job: DemoJob, console: Console) -> None:
     Raises:
         SsrError: naming what was wrong.
     """
-    try:
-        job.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {job.out} cannot be made: {error.strerror}.", "Choose another with -o."
-        ) from error
+    make_folder(job.out)
     sheet_path = job.out / "demo.png"
     for path in (sheet_path, *(job.out / f"demo_{n}.png" for n in _FILES)):
         check_writable(path, job.force)
@@ -78,6 +72,7 @@ def run(job: DemoJob, console: Console) -> None:
 
 def _scores(pictures: dict[str, Tensor], truth: Tensor, lpips_weights: Path | None) -> dict[str, dict[str, float]]:
     """PSNR, SSIM and, with weights, LPIPS of every picture."""
+    from ssr_cli.evaluation.benchmark import as_written
     from ssr_cli.evaluation.metrics import psnr_y, ssim_y
 
     figures: dict[str, Callable[[Tensor, Tensor], float]] = {"PSNR": psnr_y, "SSIM": ssim_y}
@@ -86,20 +81,20 @@ def _scores(pictures: dict[str, Tensor], truth: Tensor, lpips_weights: Path | No
 
         lpips = Lpips(lpips_weights)
         figures["LPIPS"] = lambda a, b: float(lpips(a[None], b[None]))
-    eight = {n: (p * 255).round() / 255 for n, p in pictures.items()}
+    eight = {n: as_written(p) for n, p in pictures.items()}
     return {name: {f: metric(p, truth) for f, metric in figures.items()} for name, p in eight.items()}
 
 
 def kernel_and_depth_errors(analysis: Analysis, demo: Demo) -> list[dict[str, float]]:
     """Errors before (depth only) and after every round: sigma in HR px, rank and edge errors of depth."""
+    from ssr_cli.evaluation.kernel_errors import sigma_error_px
     from ssr_cli.evaluation.metrics import edge_error, spearman
 
     truth = demo.depth.disparity
-    sigma = (0.5 * (demo.covariance[0] + demo.covariance[1]).clamp_min(0)).sqrt()
     rows = [{"sigma_error_px": float("nan"), "depth_spearman": spearman(analysis.depth_before.disparity, truth)}]
     rows[0]["depth_edge_error"] = edge_error(analysis.depth_before.disparity, truth)
     for done in analysis.rounds:
-        row = {"sigma_error_px": float((done.field.sigma_px - sigma).abs().mean())}
+        row = {"sigma_error_px": sigma_error_px(done.field.covariance, demo.covariance)}
         row["depth_spearman"] = spearman(done.depth.disparity, truth)
         row["depth_edge_error"] = edge_error(done.depth.disparity, truth)
         rows.append(row)

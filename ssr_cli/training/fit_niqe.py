@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 from safetensors.torch import save_file
 
 from ssr_cli.errors import UsageError
 from ssr_cli.evaluation.niqe import fit_niqe
 from ssr_cli.evaluation.pairs import read_rgb
+from ssr_cli.paths import publish
 from ssr_cli.training.loop import Report
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import list_photos
@@ -33,9 +32,7 @@ def write_niqe(options: TrainOptions, report: Report) -> dict[str, float]:
     photos = list_photos(options.photos)
     torch.set_num_threads(1)
     model = fit_niqe(read_rgb(path) for path in photos)
-    temporary = options.pack_to.with_suffix(".tmp")
-    save_file({"mean": model.mean, "covariance": model.covariance}, temporary)
-    temporary.chmod(0o644)
-    os.replace(temporary, options.pack_to)
+    with publish(options.pack_to, force=True) as temporary:
+        save_file({"mean": model.mean, "covariance": model.covariance}, temporary)
     report(f"niqe: {options.pack_to}, from {len(photos)} photos")
     return {"photos": float(len(photos))}

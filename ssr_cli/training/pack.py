@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -88,7 +87,7 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
 
     if options.pack_to is None:
         raise UsageError("The pack stage needs a target.", "Name one with --pack-to lite.safetensors.")
-    suite: Suite = load_suite(replace(options), torch.device("cpu"), _PARTS)
+    suite: Suite = load_suite(options, torch.device("cpu"), _PARTS)
     save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options))
     listed = attribution(options, options.pack_to.with_suffix(".ATTRIBUTION.csv"))
     size = options.pack_to.stat().st_size / 1e6

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from ssr_cli.errors import UsageError, WeightsError
@@ -93,7 +91,7 @@ def train_stage(options: TrainOptions, report: Report) -> dict[str, float]:
         torch.set_num_threads(options.threads)
     device = resolve_device(options.device)
     if options.stage == "scenes":
-        load_pool(replace(options), device, report)
+        load_pool(options, device, report)
         return {}
     if options.stage == "niqe":
         from ssr_cli.training.fit_niqe import write_niqe

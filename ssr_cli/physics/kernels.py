@@ -15,6 +15,8 @@ from ssr_cli.physics import shapes
 
 #: Length of a kernel code: the leading components hold 99.9 % of the dictionary's blur-weighted energy.
 CODE_SIZE = 24
+#: Signs of the components along a fixed direction, as the bundled weights were trained with.
+_SIGNS = "++++------+-------+++--+"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,10 @@ def _code_matrix(atoms: Tensor) -> Tensor:
 
     weighted = spectrum(atoms)
     basis = torch.linalg.svd(weighted - weighted.mean(0), full_matrices=False).Vh[:CODE_SIZE]
+    # A singular vector's sign is the library's whim, and changes with its threads: fix it to what the weights learnt.
+    probe = torch.cos(torch.arange(basis.shape[1], dtype=basis.dtype))
+    signs = torch.tensor([1.0 if c == "+" else -1.0 for c in _SIGNS])
+    basis = basis * (signs * (basis @ probe).sign())[:, None]
     codes = weighted @ basis.T
     unit = torch.cdist(codes, codes).sum() / (count * (count - 1))
     eye = torch.eye(k * k).reshape(k * k, k, k)

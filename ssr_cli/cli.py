@@ -163,6 +163,10 @@ def bench(
         bool, typer.Option("--synthetic", help="Degrade the folders' sharp photos by known blur.")
     ] = False,
     sets: Annotated[str, typer.Option(help="Which: defocus, blocks-1 to blocks-5, shake, single, or all.")] = "all",
+    shake_kernels: Annotated[
+        list[Path] | None, typer.Option(help="Measured kernels for shake: PNG, NPY, MAT, or a folder.")
+    ] = None,
+    rgbd: Annotated[bool, typer.Option("--rgbd", help="Score depth: NAME.jpg with NAME_depth.png (mm).")] = False,
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = True,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
@@ -178,7 +182,21 @@ def bench(
     options = upscale_options(steps=steps, device=device, consistency=consistency)
     chosen = () if not synthetic else ALL_SETS if sets == "all" else tuple(sets.split(","))
     foreign = tuple(outputs or ())
-    job = BenchJob(tuple(folders), options, model, lpips_weights, limit, chosen, foreign, out, table, ablate, force)
+    job = BenchJob(
+        folders=tuple(folders),
+        options=options,
+        model=model,
+        lpips_weights=lpips_weights,
+        limit=limit,
+        sets=chosen,
+        shake_kernels=tuple(shake_kernels or ()),
+        rgbd=rgbd,
+        outputs=foreign,
+        out=out,
+        table=table,
+        ablate=ablate,
+        force=force,
+    )
     run(job, _console(json))
 
 

@@ -97,7 +97,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Measured(large, 0.25, 100.0, 40.0, upscaled)
 
     monkeypatch.setattr(benchmark, "measure", fake)
+    monkeypatch.setattr(benchmark, "_timed", lambda models: {})
     monkeypatch.setattr(synthetic, "measure", fake)
+    monkeypatch.setattr(synthetic, "held_out_rounds", lambda *_: [{"held_out_db": 30.0 + t} for t in range(2)])
     return steps
 
 
@@ -332,6 +334,7 @@ def test_synthetic_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
     turns = rows[1]["rounds"]
     assert [t["round"] for t in turns] == [0, 1, 2]
     assert turns[0]["depth_spearman"] == pytest.approx(-turns[1]["depth_spearman"])
+    assert [t.get("held_out_db") for t in turns] == [None, 30.0, 31.0]
     assert "depth_spearman" not in rows[-1]["rounds"][1]  # one photo at one depth has no order to get right
     assert [title.split(":")[0] for title, _, _ in console.tables] == ["defocus", "single", "Per round"]
     assert [[line[0], line[2]] for line in console.tables[-1][2]] == [

@@ -25,6 +25,8 @@ class BenchJob:
     lpips_weights: Path | None
     limit: int | None
     sets: tuple[str, ...]
+    shake_kernels: tuple[Path, ...]
+    rgbd: bool
     outputs: tuple[str, ...]
     out: Path | None
     table: Path | None
@@ -44,6 +46,8 @@ def run(job: BenchJob, console: Console) -> None:
         if not equals or not name:
             raise UsageError(f"--outputs {pair} is not NAME=DIR.", "Write for example --outputs peer=results/peer.")
         foreign[name] = Path(folder)
+    if job.rgbd and (job.sets or job.outputs or job.table or job.ablate):
+        raise UsageError("--rgbd scores depth alone.", "Leave out --synthetic, --outputs, --table and --ablate.")
     for path in (job.out, job.table):
         if path is not None:
             check_writable(path, job.force)
@@ -51,7 +55,13 @@ def run(job: BenchJob, console: Console) -> None:
 
     check_metrics(job.lpips_weights)
     models = load(job.model, job.options)
+    if job.rgbd:
+        from ssr_cli.evaluation.rgbd import score_depth
+
+        score_depth(job.folders, models, job.options, job.limit, console, job.out)
+        return
     if job.sets:
+        from ssr_cli.evaluation.measured_kernels import read_kernels
         from ssr_cli.evaluation.synthetic import score_synthetic
         from ssr_cli.paths import expand_folder
 
@@ -66,6 +76,7 @@ def run(job: BenchJob, console: Console) -> None:
             sets=job.sets,
             jsonl=job.out,
             ablate=job.ablate,
+            shakes=read_kernels(job.shake_kernels) if job.shake_kernels else (),
         )
     else:
         from ssr_cli.evaluation.benchmark import score_pairs

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from ssr_cli.errors import InputError
+from ssr_cli.evaluation.compact import CompactTimer
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.evaluation.measuring import Measured, measure
 from ssr_cli.evaluation.metrics import psnr_y, ssim_y
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Method = Callable[[Pair, Tensor], Measured]
 
 BICUBIC, TRUTH = "bicubic", "truth"
+#: Timed only: Real-ESRGAN's compact body, untrained.
+COMPACT = "compact body (time)"
 
 
 def as_written(rgb: Tensor) -> Tensor:
@@ -116,9 +119,17 @@ def _methods(
     methods: dict[str, Method] = {BICUBIC: _bicubic_method(options.scale)}
     if models is not None:
         methods |= {name: _our_method(models, given) for name, given in ours.items()}
-    if taken := sorted(set(outputs) & {BICUBIC, TRUTH, *ours}):
+    if taken := sorted(set(outputs) & {BICUBIC, TRUTH, COMPACT, *ours}):
         raise InputError(f"The name {taken[0]} belongs to a row of this table.", "Give the outputs another name.")
     return methods | {name: _foreign_method(folder) for name, folder in outputs.items()}
+
+
+def _timed(models: Models | None) -> dict[str, Method]:
+    """What is only timed: a yardstick for our seconds, on the same photos in the same run."""
+    if models is None:
+        return {}
+    timer = CompactTimer(models.device)
+    return {COMPACT: lambda pair, lr: timer(lr)}
 
 
 def costs(result: Measured) -> Row:
@@ -126,8 +137,10 @@ def costs(result: Measured) -> Row:
     return {"consistency_db": result.consistency_db, "seconds": result.seconds, "peak_mb": result.peak_mb}
 
 
-def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: float) -> Iterator[Row]:
-    """One row per method, and one with the truth's own NIQE.
+def score_pair(
+    pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: float, timed: Mapping[str, Method] | None = None
+) -> Iterator[Row]:
+    """One row per method, one with the costs of each that is only timed, and one with the truth's own NIQE.
 
     Raises:
         InputError: when a photo is unreadable, too small to compare, or of the wrong size.
@@ -148,6 +161,8 @@ def score_pair(pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: f
             **judge.figures(result.rgb, truth),
             **costs(result),
         }
+    for name, method in (timed or {}).items():
+        yield {"set": pair.folder, "image": pair.name, "method": name, **costs(method(pair, lr))}
     # What needs no reference is worth knowing of the truth itself: results should come near it, not below it.
     yield {"set": pair.folder, "image": pair.name, "method": TRUTH, "niqe": judge.niqe(truth)}
 
@@ -178,7 +193,7 @@ def score_pairs(
 
     Returns:
         A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`,
-        `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe`.
+        `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe`, the compact body's only costs.
 
     Raises:
         InputError: when pairs or outputs are missing or do not fit.
@@ -192,13 +207,17 @@ def score_pairs(
         for folder in (outputs or {}).values():
             result_for(pair, folder)
     judge = Judge(lpips_weights, resolve_device(options.device))
+    timed = _timed(models)
     if models is not None and pairs:
-        measure(read_rgb(pairs[0].lr), models, options)  # the first run pays for warming up; no row does
+        first = read_rgb(pairs[0].lr)
+        measure(first, models, options)  # the first run pays for warming up; no row does
+        for method in timed.values():
+            method(pairs[0], first)
     rows: list[Row] = []
     with row_writer(jsonl) as write, console.progress("Scoring") as tell:
         for done, pair in enumerate(pairs):
             tell(pair.name, done, len(pairs))
-            for row in score_pair(pair, methods, judge, options.scale):
+            for row in score_pair(pair, methods, judge, options.scale, timed):
                 rows.append(row)
                 write(row)
     print_means(rows, console)

@@ -3,7 +3,8 @@
 - `defocus`: sloping ground and cut-outs through a random thin lens, rendered with occlusion in linear light.
 - `blocks-1` ... `blocks-5`: the five spatially variant modes of MANet (arXiv 2108.05302): 40 x 40 HR px blocks of
   Gaussians whose axes have variances of 0.175 s to 2.5 s, applied to encoded values, without a sensor's box.
-- `shake`: one camera-shake path per photo. `single`: one Gaussian per photo, isotropic or oriented.
+- `shake`: one camera shake per photo, measured where kernels are given, else drawn.
+- `single`: one Gaussian per photo, isotropic or oriented.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class Scene:
     truth: Rendered
     clean: Tensor
     decode: Light
+
+
+#: Makes a scene of (crops, index, seed, noise in encoded units).
+Maker = Callable[[Sequence[Tensor], int, int, float], Scene]
 
 
 def square_crops(photos: Sequence[Tensor]) -> list[Tensor]:
@@ -125,7 +130,7 @@ def block_axes(mode: int, row: float, column: float, rng: np.random.Generator) -
     return first, _LEAST if mode == 3 else down, math.pi * row if mode in (3, 4) else 0.0
 
 
-def blocks(mode: int) -> Callable[[Sequence[Tensor], int, int, float], Scene]:
+def blocks(mode: int) -> Maker:
     """The maker of one of MANet's modes."""
 
     def make(crops: Sequence[Tensor], index: int, seed: int, noise: float) -> Scene:
@@ -146,22 +151,27 @@ def blocks(mode: int) -> Callable[[Sequence[Tensor], int, int, float], Scene]:
     return make
 
 
-def _uniform(optical: Callable[[np.random.Generator], Tensor], tag: int) -> Callable[..., Scene]:
-    """The maker of scenes with one kernel."""
+def _uniform(optical: Callable[[np.random.Generator, int], Tensor], tag: int) -> Maker:
+    """The maker of scenes with one optical kernel (25, 25), chosen by chance and by the photo's index."""
 
     def make(crops: Sequence[Tensor], index: int, seed: int, noise: float) -> Scene:
         rng = np.random.default_rng((seed, index, tag))
-        kernel = with_sensor_box(optical(rng)[None], SCALE)
+        kernel = with_sensor_box(optical(rng, index)[None], SCALE)
         local = LocalKernels(kernel, torch.ones(1, *(n // SCALE for n in crops[index].shape[-2:])))
         return _photograph(_flat(crops[index], _LINEAR), lambda disparity: local, _LINEAR, noise, rng)
 
     return make
 
 
-#: Maker of every set: (crops, index, seed, noise) to a scene.
-SETS: dict[str, Callable[[Sequence[Tensor], int, int, float], Scene]] = {
+def measured_shake(kernels: Sequence[Tensor]) -> Maker:
+    """The maker of scenes shaken by measured kernels, each (25, 25), taken in turn."""
+    return _uniform(lambda rng, index: kernels[index % len(kernels)], 21)
+
+
+#: Maker of every set.
+SETS: dict[str, Maker] = {
     "defocus": defocus,
     **{f"blocks-{mode}": blocks(mode) for mode in range(1, 6)},
-    "shake": _uniform(lambda rng: motion_blur(rng, 16.0), 21),
-    "single": _uniform(lens_blur, 22),
+    "shake": _uniform(lambda rng, index: motion_blur(rng, 16.0), 21),
+    "single": _uniform(lambda rng, index: lens_blur(rng), 22),
 }

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError, UsageError
 from ssr_cli.evaluation.benchmark import BICUBIC, Judge, bicubic, costs
+from ssr_cli.evaluation.held_out import held_out_rounds
 from ssr_cli.evaluation.kernel_errors import kernel_figures
 from ssr_cli.evaluation.measuring import measure
 from ssr_cli.evaluation.metrics import edge_error, spearman
 from ssr_cli.evaluation.pairs import read_rgb
 from ssr_cli.evaluation.rows import Row, cell, print_means, row_writer
-from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, square_crops
+from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, measured_shake, square_crops
 from ssr_cli.evaluation.variants import our_options
 from ssr_cli.frames import DepthMap
 from ssr_cli.synthesis.spoil import spoil
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from ssr_cli.suite import Models
 
 _SMALLEST_SIDE = 64
-#: Noise of the sets, encoded units: that of a good photo for defocus, MANet's protocol with noise for the others.
-NOISE = {"defocus": 1 / 255}
-_OTHER_NOISE = 2 / 255
+#: Radii that differ by less are one blur, HR px.
+_SAME_BLUR_PX = 0.1
+#: Noise of every set, encoded units.
+NOISE = 2 / 255
 TRUE_DEPTH, SPOILED_DEPTH = "ssr, true depth", "ssr, spoiled depth"
 #: Figures of a round and their headings.
 _ROUND_FIGURES = {
@@ -41,6 +43,9 @@ _ROUND_FIGURES = {
     "angle_error_deg": "angle error deg",
     "blur_error": "blur error",
     "blur_error_single": "best single kernel",
+    "held_out_db": "held-out LR-PSNR dB",
+    "held_out_db_single": "best single kernel, held out",
+    "gate_follows_blur": "kernel gate ~ blur",
     "depth_spearman": "depth Spearman",
     "depth_edge_error": "depth edge error",
 }
@@ -57,7 +62,22 @@ def analysis_figures(analysis: Analysis, scene: Scene) -> list[Row]:
             row["depth_spearman"] = spearman(depth.disparity, scene.truth.disparity)
             row["depth_edge_error"] = edge_error(depth.disparity, scene.truth.disparity)
         rows.append(row)
+    if analysis.fusion is not None:
+        rows[-1]["gate_follows_blur"] = gate_follows_blur(analysis.fusion, scene)
     return rows
+
+
+def gate_follows_blur(fusion: Tensor, scene: Scene) -> float:
+    """Rank correlation of AMF's weight of the kernel with the true blur radius; NaN where all the blur is the same.
+
+    Args:
+        fusion: (3, h, w), see `Analysis.fusion`.
+        scene: the truth.
+    """
+    radius = (2 * (scene.truth.covariance[0] + scene.truth.covariance[1])).clamp_min(0).sqrt()
+    if float(radius.max() - radius.min()) < _SAME_BLUR_PX:
+        return math.nan
+    return spearman(fusion[2], radius)
 
 
 def _load(photos: Sequence[Path], limit: int | None) -> tuple[list[str], list[Tensor]]:
@@ -82,6 +102,7 @@ def score_synthetic(
     seed: int = 0,
     jsonl: Path | None = None,
     ablate: bool = False,
+    shakes: Sequence[Tensor] = (),
 ) -> list[Row]:
     """Degrade every photo in every way, enlarge it, score it, and print a table of means and one of rounds per set.
 
@@ -96,6 +117,7 @@ def score_synthetic(
         seed: of the scenes (not of the sampler).
         jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
         ablate: also score ours with every part left out in turn, and with true and spoiled depth.
+        shakes: measured kernels (25, 25) for the set `shake`, see `measured_kernels`; drawn ones without.
 
     Returns:
         Rows as `score_pairs` gives them; ours also with `rounds`, a list of `analysis_figures`.
@@ -111,6 +133,7 @@ def score_synthetic(
         raise UsageError("Synthetic sets are measured at scale 4.", "Leave --scale at 4.")
     if unknown := [name for name in sets if name not in SETS]:
         raise UsageError(f"There is no set {unknown[0]!r}.", f"Choose from {', '.join(SETS)}.")
+    makers = SETS | ({"shake": measured_shake(shakes)} if shakes else {})
     names, crops = _load(photos, limit)
     judge = Judge(lpips_weights, resolve_device(options.device))
     rows: list[Row] = []
@@ -118,7 +141,7 @@ def score_synthetic(
     with row_writer(jsonl) as write, console.progress("Scoring synthetic sets") as tell:
         for done, (kind, index) in enumerate(work):
             tell(f"{kind} {names[index]}", done, len(work))
-            scene = SETS[kind](crops, index, seed, NOISE.get(kind, _OTHER_NOISE))
+            scene = makers[kind](crops, index, seed, NOISE)
             if done == 0 and models is not None:
                 measure(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
             for row in _score_scene(scene, models, options, judge, ablate):
@@ -143,10 +166,15 @@ def _score_scene(scene: Scene, models: Models | None, options: UpscaleOptions, j
         true = scene.truth.disparity
         spoiled, _ = spoil(true[None], true[None].flip(-1), np.random.default_rng(int(true.sum() * 1000)))
         variants += [(TRUE_DEPTH, options, DepthMap(true)), (SPOILED_DEPTH, options, DepthMap(spoiled[0]))]
+    held_out: list[Row] = []
     for name, given, depth in variants:
         result = measure(lr, models, given, depth)
         assert result.upscaled is not None
         turns = analysis_figures(result.upscaled.analysis, scene)
+        if not held_out:  # steps do not touch the analysis: once is enough
+            held_out = held_out_rounds(scene, models, given)
+        if given.ablation == options.ablation and depth is None:
+            turns = [turns[0], *(a | b for a, b in zip(turns[1:], held_out, strict=True))]
         rows.append({"method": name, **judge.figures(result.rgb, hr), **costs(result), "rounds": turns})
     return rows
 

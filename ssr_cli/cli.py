@@ -11,8 +11,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ssr_cli import __version__
-from ssr_cli.console import Console, Mode
+from ssr_cli import __version__, cli_lab, cli_models
+from ssr_cli.catalogue import TABLE_VARIABLE
+from ssr_cli.cli_options import (
+    Consistency,
+    Device,
+    Force,
+    Json,
+    Model,
+    PhotoFile,
+    Quiet,
+    Scale,
+    Seed,
+    Steps,
+    Tile,
+    console_of,
+)
+from ssr_cli.console import Console
 from ssr_cli.errors import ExitCode, SsrError
 
 #: Typer may carry its own copy of click; this is the base of its usage errors either way.
@@ -27,23 +42,6 @@ app = typer.Typer(
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
 )
 
-PhotoFile = Annotated[Path, typer.Argument(help="The photo: JPEG, PNG, WebP, BMP or TIFF.")]
-Scale = Annotated[float, typer.Option("--scale", "-s", help="How many times larger, above 1 and at most 8.")]
-Steps = Annotated[int | None, typer.Option(help="Flow steps: 0 is the most faithful, 1-8 add texture.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the texture's noise.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Tile = Annotated[int | None, typer.Option(help="Side of a tile in input pixels, 0 for never.")]
-Consistency = Annotated[bool, typer.Option("--consistency/--no-consistency", help="Hold the result to the photo.")]
-Model = Annotated[str, typer.Option(help="lite, or a .safetensors checkpoint.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
-
-
-def _console(json: bool, quiet: bool = False) -> Console:
-    mode: Mode = "json" if json else "quiet" if quiet else "human"
-    return Console(mode)
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -56,8 +54,14 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    weights_file: Annotated[
+        Path | None, typer.Option(help="Your own weights.toml, which adds to the package's.")
+    ] = None,
 ) -> None:
     """Options of `ssr` itself."""
+    if weights_file is not None:
+        # for this process and those it starts
+        os.environ[TABLE_VARIABLE] = str(weights_file)
 
 
 @app.command()
@@ -82,7 +86,7 @@ def upscale(
     from ssr_cli.settings import upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
-    run(UpscaleJob(photo, out, options, model, save_kernel, save_depth, force), _console(json, quiet))
+    run(UpscaleJob(photo, out, options, model, save_kernel, save_depth, force), console_of(json, quiet))
 
 
 @app.command()
@@ -106,7 +110,7 @@ def batch(
     from ssr_cli.settings import upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
-    run(BatchJob(folder, out, recursive, options, model, force), _console(json, quiet))
+    run(BatchJob(folder, out, recursive, options, model, force), console_of(json, quiet))
 
 
 @app.command("inspect-kernel")
@@ -126,7 +130,7 @@ def inspect_kernel(
     from ssr_cli.commands.inspect_kernel import InspectJob, run
     from ssr_cli.settings import upscale_options
 
-    run(InspectJob(photo, out, upscale_options(device=device, tile=tile), model, force), _console(json, quiet))
+    run(InspectJob(photo, out, upscale_options(device=device, tile=tile), model, force), console_of(json, quiet))
 
 
 @app.command()
@@ -146,92 +150,12 @@ def demo(
     from ssr_cli.commands.demo import DemoJob, run
     from ssr_cli.settings import upscale_options
 
-    run(DemoJob(out, seed, upscale_options(device=device, steps=steps), model, lpips_weights, force), _console(json))
+    run(DemoJob(out, seed, upscale_options(device=device, steps=steps), model, lpips_weights, force), console_of(json))
 
 
-@app.command()
-def bench(
-    folders: Annotated[
-        list[Path], typer.Argument(help="Folders with LR/ and HR/, or with sharp photos for --synthetic.")
-    ],
-    steps: Steps = None,
-    device: Device = None,
-    model: Model = "lite",
-    lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights (safetensors) to score with.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N pairs of each folder.")] = None,
-    synthetic: Annotated[
-        bool, typer.Option("--synthetic", help="Degrade the folders' sharp photos by known blur.")
-    ] = False,
-    sets: Annotated[str, typer.Option(help="Which: defocus, blocks-1 to blocks-5, shake, single, or all.")] = "all",
-    shake_kernels: Annotated[
-        list[Path] | None, typer.Option(help="Measured kernels for shake: PNG, NPY, MAT, or a folder.")
-    ] = None,
-    rgbd: Annotated[bool, typer.Option("--rgbd", help="Score depth: NAME.jpg with NAME_depth.png (mm).")] = False,
-    outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
-    consistency: Consistency = True,
-    ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image and method.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Markdown file for the table of means.")] = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Score the model on pairs of photos, or on photos degraded by known blur, beside bicubic."""
-    from ssr_cli.commands.bench import ALL_SETS, BenchJob, run
-    from ssr_cli.settings import upscale_options
-
-    options = upscale_options(steps=steps, device=device, consistency=consistency)
-    chosen = () if not synthetic else ALL_SETS if sets == "all" else tuple(sets.split(","))
-    foreign = tuple(outputs or ())
-    job = BenchJob(
-        folders=tuple(folders),
-        options=options,
-        model=model,
-        lpips_weights=lpips_weights,
-        limit=limit,
-        sets=chosen,
-        shake_kernels=tuple(shake_kernels or ()),
-        rgbd=rgbd,
-        outputs=foreign,
-        out=out,
-        table=table,
-        ablate=ablate,
-        force=force,
-    )
-    run(job, _console(json))
-
-
-@app.command()
-def train(
-    stage: Annotated[str, typer.Option(help="scenes, depth, svkr, restorer, flow, pack, in this order; or niqe.")],
-    photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp training photos; may be repeated.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/lite"),
-    minutes: Annotated[float, typer.Option(help="Length of the schedule.")] = 30.0,
-    steps: Annotated[int, typer.Option(help="Length in optimiser steps instead.")] = 0,
-    scenes: Annotated[int, typer.Option(help="Rendered scenes in the pool.")] = 1200,
-    batch: Annotated[int, typer.Option(help="Crops per step.")] = 16,
-    crop: Annotated[int, typer.Option(help="Side of a crop in LR pixels.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-4,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    device: Device = None,
-    threads: Annotated[int, typer.Option(help="CPU threads, 0 for all.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that render scenes.")] = 2,
-    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
-    lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights for the flow's perceptual term.")] = None,
-    perceptual: Annotated[float, typer.Option(help="Weight of LPIPS in the flow's loss.")] = 0.35,
-    adversarial: Annotated[float, typer.Option(help="Weight of a critic in the flow's loss, 0 for none.")] = 0.0,
-    validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget the stage's saved state.")] = False,
-    pack_to: Annotated[Path | None, typer.Option(help="File that pack or niqe writes.")] = None,
-) -> None:
-    """Train the models, one stage after another; stops and goes on where it was."""
-    from ssr_cli.training.options import TrainOptions
-    from ssr_cli.training.run import train_stage
-
-    given = {
-        k: v for k, v in locals().items() if k in TrainOptions.__dataclass_fields__ and k not in ("photos", "device")
-    }
-    options = TrainOptions(**given, photos=tuple(photos or ()), device=device or "auto")
-    train_stage(options, lambda line: print(line, file=sys.stderr, flush=True))
+app.command()(cli_lab.bench)
+app.command()(cli_lab.train)
+app.add_typer(cli_models.app, name="models")
 
 
 class _Stopped(BaseException):
@@ -255,7 +179,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _on_signal)
     arguments = sys.argv[1:] if argv is None else argv
-    console = _console(json="--json" in arguments)
+    console = console_of(json="--json" in arguments)
     sys.exit(int(_run(arguments, console)))
 
 

@@ -1,46 +1,20 @@
-"""Checkpoints: `weights.toml` is their table, safetensors their only format, and every file is checked before use."""
+"""Checkpoints: found by name, read and written. Safetensors is their only format; every file is checked before use."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ssr_cli.catalogue import CHECKPOINT_NAME, catalogue, hub_entry
 from ssr_cli.errors import WeightsError
+from ssr_cli.fetch import fetch_file, silent
 from ssr_cli.paths import publish
+from ssr_cli.places import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_PACKAGE = Path(__file__).parent
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the table.
-
-    Attributes:
-        id: name on the command line.
-        kind: "lite".
-        file: path inside the package, or file name inside the repo.
-        licence: SPDX identifier.
-        size: bytes, or None where not known.
-        sha256: hex digest, or None where not known.
-        repo: Hub repository, or None for bundled files.
-        revision: 40 hex digits, or None.
-    """
-
-    id: str
-    kind: str
-    file: str
-    licence: str
-    size: int | None = None
-    sha256: str | None = None
-    repo: str | None = None
-    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,113 +32,66 @@ class Checkpoint:
     provenance: dict[str, Any]
 
 
-def table_path() -> Path:
-    """`weights.toml`: inside an installed package, beside it in a checkout.
+def _in_folder(folder: Path) -> Path:
+    """The checkpoint of a folder: `ssr.safetensors`, or the only .safetensors there is.
 
     Raises:
-        WeightsError: if it is in neither place.
+        WeightsError: if that is not clear.
     """
-    for path in (_PACKAGE / "weights.toml", _PACKAGE.parent / "weights.toml"):
-        if path.is_file():
-            return path
-    raise WeightsError("weights.toml is missing from this installation.", "Install ssr again.")
+    found = sorted(folder.glob("*.safetensors"))
+    if (named := folder / CHECKPOINT_NAME) in found:
+        return named
+    if len(found) != 1:
+        what = "no .safetensors file" if not found else f"{len(found)} .safetensors files"
+        raise WeightsError(f"The folder {folder} has {what}.", f"Name the file itself, or call it {CHECKPOINT_NAME}.")
+    return found[0]
 
 
-def read_table(path: Path | None = None) -> dict[str, Entry]:
-    """All entries by id.
-
-    Raises:
-        WeightsError: naming the entry that is off.
-    """
-    path = path or table_path()
-    try:
-        models = tomllib.loads(path.read_text(encoding="utf-8")).get("models", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}.", "Mend the file.") from error
-    entries = {}
-    for name, values in models.items():
-        try:
-            entries[name] = Entry(id=name, **values)
-        except TypeError as error:
-            raise WeightsError(
-                f"Entry models.{name} of {path} is not understood: {error}.", "Mend the entry."
-            ) from error
-    return entries
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _verify(path: Path, entry: Entry) -> None:
-    """Compare a file with what the table says of it."""
-    if entry.size is not None and path.stat().st_size != entry.size:
-        raise WeightsError(
-            f"{path} has {path.stat().st_size} bytes and not {entry.size}.", "Install or download it again."
-        )
-    if entry.sha256 is not None and _digest(path) != entry.sha256:
-        raise WeightsError(
-            f"{path} is damaged: its SHA-256 is not the one in weights.toml.", "Install or download it again."
-        )
-
-
-def _from_hub(entry: Entry) -> Path:
-    """The file of a Hub entry: cache first, then the network."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    wanted: dict[str, Any] = {"repo_id": entry.repo, "filename": entry.file, "revision": entry.revision}
-    try:
-        return Path(hf_hub_download(**wanted, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    try:
-        return Path(hf_hub_download(**wanted))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise WeightsError(
-            f"{entry.id} could not be downloaded from {entry.repo}: {type(error).__name__}.",
-            "Check the network, or use the bundled model with --model lite.",
-        ) from error
-
-
-def locate(model: str) -> Path:
-    """The checkpoint file of a name on the command line.
+def locate(model: str, progress: Progress = silent) -> Path:
+    """The checkpoint file of a name on the command line, downloaded if need be.
 
     Args:
-        model: an id of the table or a path to a .safetensors file.
+        model: an id of the table, a .safetensors file, a folder with one, or `user/repo[@revision]` of the Hub.
+        progress: receives the bytes of a download.
 
     Raises:
         WeightsError: if there is none, or it is not what the table says.
     """
-    entry = read_table().get(model)
-    if entry is not None:
-        path = _PACKAGE / entry.file if entry.repo is None else _from_hub(entry)
-        if not path.is_file():
-            raise WeightsError(f"The bundled checkpoint {path} is missing.", "Install ssr again.")
-        _verify(path, entry)
-        return path
+    known = catalogue()
+    if (entry := known.get(model)) is not None:
+        if entry.kind != "lite":
+            raise WeightsError(
+                f"{model} is a {entry.kind} and no model of its own.", "ssr models list shows the others."
+            )
+        return fetch_file(entry, entry.files[0], progress)
     path = Path(model)
-    if path.suffix != ".safetensors":
-        known = ", ".join(read_table())
-        raise WeightsError(f"There is no model {model!r}.", f"Use one of {known}, or a .safetensors file.")
-    if not path.is_file():
-        raise WeightsError(f"The checkpoint {path} does not exist.", "Check the path.")
-    return path
+    if path.is_dir():
+        return _in_folder(path)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise WeightsError(f"The checkpoint {path} does not exist.", "Check the path.")
+        return path
+    if not path.exists() and (entry := hub_entry(model)) is not None:
+        return fetch_file(entry, entry.files[0], progress)
+    raise WeightsError(
+        f"There is no model {model!r}.",
+        f"Use one of {', '.join(known)}, a .safetensors file, a folder with one, or user/repo of the Hub.",
+    )
 
 
-def load_checkpoint(model: str = "lite") -> Checkpoint:
+def load_checkpoint(model: str = "lite", progress: Progress = silent) -> Checkpoint:
     """Read and check a checkpoint.
 
     Args:
-        model: an id of weights.toml or a .safetensors file.
+        model: see `locate`.
+        progress: receives the bytes of a download.
 
     Raises:
         WeightsError: if it is missing, damaged or not of this program.
     """
     from safetensors import SafetensorError, safe_open
 
-    path = locate(model)
+    path = locate(model, progress)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

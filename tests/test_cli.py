@@ -36,10 +36,10 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _tiny_model_and_no_config(tiny_models, monkeypatch, tmp_path) -> None:
     """The real commands with tiny random models, away from this user's config."""
-    monkeypatch.setattr("ssr_cli.commands.upscale.load", lambda model, options: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.batch.load", lambda model, options: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.inspect_kernel.load", lambda model, options: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.demo.load", lambda model, options: tiny_models)
+    monkeypatch.setattr("ssr_cli.commands.upscale.load", lambda model, options, console: tiny_models)
+    monkeypatch.setattr("ssr_cli.commands.batch.load", lambda model, options, console: tiny_models)
+    monkeypatch.setattr("ssr_cli.commands.inspect_kernel.load", lambda model, options, console: tiny_models)
+    monkeypatch.setattr("ssr_cli.commands.demo.load", lambda model, options, console: tiny_models)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("SSR_DEVICE", "SSR_TILE", "SSR_STEPS", "SSR_SEED"):
         monkeypatch.delenv(name, raising=False)

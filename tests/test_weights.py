@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from ssr_cli import weights
+from ssr_cli import catalogue, fetch, weights
 from ssr_cli.errors import WeightsError
 from ssr_cli.suite import SuiteConfig, load_models
 from tests.conftest import TINY, tiny_suite
@@ -21,11 +22,10 @@ ASSETS = Path(weights.__file__).parent / "assets"
 
 
 def test_the_bundled_checkpoint_is_small_licensed_and_complete() -> None:
-    entry = weights.read_table()["lite"]
+    entry = catalogue.read_table(catalogue.bundled_table())["lite"]
     path = weights.locate("lite")
     assert entry.size == path.stat().st_size <= 16_000_000
-    assert entry.sha256 is not None
-    assert len(entry.sha256) == 64
+    assert entry.files[0].sha256 == fetch.digest(path)
     checkpoint = weights.load_checkpoint("lite")
     assert checkpoint.config == json.loads(json.dumps(SuiteConfig().to_dict()))
     assert checkpoint.provenance["licence"] == entry.licence == "CC-BY-SA-4.0"
@@ -47,15 +47,24 @@ def test_the_bundled_checkpoint_answers_as_when_it_was_made() -> None:
         assert torch.allclose(tensor, expected[name], atol=TOLERANCE[name]), name
 
 
-def _table(tmp_path: Path, monkeypatch, **values: object) -> Path:
+def _table(tmp_path: Path, monkeypatch, file: dict[str, object] | None = None, **values: object) -> Path:
     """A package folder with one entry and a tiny checkpoint."""
     path = tmp_path / "assets" / "a.safetensors"
     weights.save_checkpoint(path, TINY.to_dict(), tiny_suite().state_dict(), {"licence": "none"})
-    entry = {"kind": "lite", "file": "assets/a.safetensors", "licence": "none", **values}
-    lines = [f"{k} = {json.dumps(v)}" for k, v in entry.items()]
-    (tmp_path / "weights.toml").write_text("[models.a]\n" + "\n".join(lines) + "\n")
-    monkeypatch.setattr(weights, "_PACKAGE", tmp_path)
+    entry = {"kind": "lite", "bundled": "assets", "licence": "none", **values}
+    about = {"name": "a.safetensors", **(file or {})}
+    lines = ["[models.a]", *(f"{k} = {json.dumps(v)}" for k, v in entry.items())]
+    lines += ["[[models.a.files]]", *(f"{k} = {json.dumps(v)}" for k, v in about.items())]
+    (tmp_path / "weights.toml").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(catalogue, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(fetch, "_PACKAGE", tmp_path)
     return path
+
+
+@pytest.fixture(autouse=True)
+def _no_table_of_the_users(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv(catalogue.TABLE_VARIABLE, raising=False)
 
 
 def test_a_good_entry_loads(tmp_path: Path, monkeypatch) -> None:
@@ -69,16 +78,26 @@ def test_a_good_entry_loads(tmp_path: Path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "names"),
+    ("file", "values", "names"),
     [
-        ({"size": 5}, "bytes and not 5"),
-        ({"sha256": "0" * 64}, "damaged"),
-        ({"file": "assets/b.safetensors"}, "missing"),
-        ({"colour": "red"}, "models.a"),
+        ({"size": 5}, {}, "bytes and not 5"),
+        ({"sha256": "0" * 64}, {}, "damaged"),
+        ({"name": "b.safetensors"}, {}, "b.safetensors does not exist"),
+        ({"name": "../b.safetensors"}, {}, "leads out of its folder"),
+        ({"name": "/etc/passwd"}, {}, "leads out of its folder"),
+        ({"sha256": "abc"}, {}, "64 hex digits"),
+        ({"flavour": "x"}, {}, "line 1: models.a"),
+        ({}, {"colour": "red"}, "line 1: models.a is not understood: 'colour' is not known"),
+        ({}, {"kind": "odd"}, "'odd' is none of lite"),
+        ({}, {"repo": "me/mine"}, "exactly one of 'bundled' and 'repo'"),
+        ({}, {"revision": "main"}, "40 hex digits"),
+        ({}, {"kind": "depth"}, "a is a depth and no model of its own"),
     ],
 )
-def test_a_bad_entry_is_named(values: dict[str, object], names: str, tmp_path: Path, monkeypatch) -> None:
-    _table(tmp_path, monkeypatch, **values)
+def test_a_bad_entry_is_named(
+    file: dict[str, object], values: dict[str, object], names: str, tmp_path: Path, monkeypatch
+) -> None:
+    _table(tmp_path, monkeypatch, file, **values)
     with pytest.raises(WeightsError, match=names):
         weights.load_checkpoint("a")
 
@@ -101,12 +120,37 @@ def test_unknown_models(model: str) -> None:
         weights.load_checkpoint(model)
 
 
+def test_a_folder_is_a_model_when_it_is_clear_which(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    with pytest.raises(WeightsError, match="trained has no .safetensors file"):
+        weights.locate(str(folder))
+    shutil.copy(tiny_checkpoint, folder / "one.safetensors")
+    assert weights.locate(str(folder)) == folder / "one.safetensors"
+    shutil.copy(tiny_checkpoint, folder / "two.safetensors")
+    with pytest.raises(WeightsError, match="trained has 2 .safetensors files"):
+        weights.locate(str(folder))
+    shutil.copy(tiny_checkpoint, folder / catalogue.CHECKPOINT_NAME)
+    assert weights.locate(str(folder)) == folder / catalogue.CHECKPOINT_NAME
+
+
+def test_an_error_names_the_line_of_its_entry(tmp_path: Path) -> None:
+    table = tmp_path / "mine.toml"
+    good = 'kind = "lite"\nlicence = "x"\nrepo = "a/b"\nfiles = [{name = "c"}]\n'
+    table.write_text(f'# mine\n\n[models.good]\n{good}\n[models."so so"]\n')
+    with pytest.raises(WeightsError, match=r"mine\.toml, line 9: models\.so so"):
+        catalogue.read_table(table)
+    table.write_text(f'[models.m]\n{good}mirrors = [{{url = "u", repo = "r"}}]\n')
+    with pytest.raises(WeightsError, match="a mirror has exactly one"):
+        catalogue.read_table(table)
+
+
 def test_a_table_that_is_not_toml(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "weights.toml").write_text("[models\n")
-    monkeypatch.setattr(weights, "_PACKAGE", tmp_path)
+    monkeypatch.setattr(catalogue, "_PACKAGE", tmp_path)
     with pytest.raises(WeightsError, match=r"weights\.toml cannot be read"):
         weights.load_checkpoint("a")
     (tmp_path / "weights.toml").unlink()
-    monkeypatch.setattr(weights, "_PACKAGE", tmp_path / "deep" / "er")
+    monkeypatch.setattr(catalogue, "_PACKAGE", tmp_path / "deep" / "er")
     with pytest.raises(WeightsError, match="missing from this installation"):
         weights.load_checkpoint("a")

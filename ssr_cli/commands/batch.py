@@ -50,7 +50,7 @@ def run(job: BatchJob, console: Console) -> None:
     if job.out is not None:
         make_folder(job.out)
     plan = plan_batch(photos, job.folder, job.options.scale, job.out)
-    work = _Worker(job)
+    work = _Worker(job, console)
     outcomes = []
     with console.progress(job.folder.name) as tell:
         for number, (photo, target) in enumerate(plan):
@@ -69,9 +69,9 @@ def run(job: BatchJob, console: Console) -> None:
 class _Worker:
     """Does one photo after another; the model is loaded at the first that needs it."""
 
-    def __init__(self, job: BatchJob) -> None:
+    def __init__(self, job: BatchJob, console: Console) -> None:
         self.job = job
-        self.models = load(job.model, job.options)
+        self.models = load(job.model, job.options, console)
 
     def one(self, photo: Path, target: Path) -> Outcome:
         """One photo; its failure is an outcome, not an exception."""

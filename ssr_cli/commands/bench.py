@@ -54,7 +54,7 @@ def run(job: BenchJob, console: Console) -> None:
     from ssr_cli.evaluation.selfcheck import check_metrics
 
     check_metrics(job.lpips_weights)
-    models = load(job.model, job.options)
+    models = load(job.model, job.options, console)
     if job.rgbd:
         from ssr_cli.evaluation.rgbd import score_depth
 

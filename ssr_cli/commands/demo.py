@@ -48,7 +48,7 @@ def run(job: DemoJob, console: Console) -> None:
     from ssr_cli.pipeline import upscale
     from ssr_cli.synthesis.demo import render_demo
 
-    models = load(job.model, job.options)
+    models = load(job.model, job.options, console)
     with console.progress("demo") as tell:
         tell("rendering", 0, 1)
         demo = render_demo(job.seed)

@@ -43,7 +43,7 @@ def run(job: InspectJob, console: Console) -> None:
 
     photo = read_photo(job.photo)
     check_writable(target, job.force)
-    models = load(job.model, job.options)
+    models = load(job.model, job.options, console)
     from ssr_cli.pipeline import analyse
     from ssr_cli.views import inspection
 

@@ -11,7 +11,9 @@ from ssr_cli.paths import check_writable, companion, output_path
 from ssr_cli.settings import UpscaleOptions
 
 if TYPE_CHECKING:
+    from ssr_cli.console import Tell
     from ssr_cli.frames import Photo, Upscaled
+    from ssr_cli.places import Progress
     from ssr_cli.suite import Models
 
 
@@ -48,7 +50,7 @@ def run(job: UpscaleJob, console: Console) -> None:
     check_format(photo, target)
     for note in photo.metadata["notes"]:
         console.hint(f"{job.photo}: {note}")
-    models = load(job.model, job.options)
+    models = load(job.model, job.options, console)
     with console.progress(job.photo.name) as tell:
         from ssr_cli.pipeline import upscale
 
@@ -61,13 +63,21 @@ def run(job: UpscaleJob, console: Console) -> None:
     )
 
 
-def load(model: str, options: UpscaleOptions) -> Models:
-    """Models on the device that was asked for."""
+def load(model: str, options: UpscaleOptions, console: Console) -> Models:
+    """Models on the device that was asked for; a checkpoint that is not here yet is downloaded."""
     from ssr_cli.device import resolve_device
     from ssr_cli.suite import load_models
     from ssr_cli.weights import load_checkpoint
 
-    return load_models(load_checkpoint(model), resolve_device(options.device))
+    device = resolve_device(options.device)
+    with console.progress(model) as tell:
+        checkpoint = load_checkpoint(model, bytes_told(tell))
+    return load_models(checkpoint, device)
+
+
+def bytes_told(tell: Tell) -> Progress:
+    """Progress in bytes as progress for a person."""
+    return lambda name, done, total: tell(f"{name} {done / 1e6:.0f} of {total / 1e6:.0f} MB", done, max(total, done, 1))
 
 
 def write(photo: Photo, result: Upscaled, models: Models, target: Path, extras: dict[str, Path], force: bool) -> None:

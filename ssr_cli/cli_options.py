@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssr_cli.console import Console, Mode
+
+PhotoFile = Annotated[Path, typer.Argument(help="The photo: JPEG, PNG, WebP, BMP or TIFF.")]
+Scale = Annotated[float, typer.Option("--scale", "-s", help="How many times larger, above 1 and at most 8.")]
+Steps = Annotated[int | None, typer.Option(help="Flow steps: 0 is the most faithful, 1-8 add texture.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the texture's noise.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Tile = Annotated[int | None, typer.Option(help="Side of a tile in input pixels, 0 for never.")]
+Consistency = Annotated[bool, typer.Option("--consistency/--no-consistency", help="Hold the result to the photo.")]
+Model = Annotated[str, typer.Option(help="An id of ssr models list, a .safetensors file, a folder, or user/repo.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
+
+
+def console_of(json: bool, quiet: bool = False) -> Console:
+    """The console that was asked for."""
+    mode: Mode = "json" if json else "quiet" if quiet else "human"
+    return Console(mode)

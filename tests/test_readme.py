@@ -14,7 +14,7 @@ from ssr_cli.cli import app
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-COMMANDS = [c for b in BLOCKS for line in b.splitlines() for c in re.findall(r"(?:^|&& \S*)(ssr [^#&]+)", line)]
+COMMANDS = [c for b in BLOCKS for line in b.splitlines() for c in re.findall(r"(?:^|&& \S*|; )(ssr [^#&;]+)", line)]
 
 
 def test_there_are_commands() -> None:
@@ -28,6 +28,8 @@ def test_commands_parse(command: str) -> None:
     group = typer.main.get_command(app)
     name, rest = words[0], words[1:]
     sub = group.commands[name]  # type: ignore[attr-defined]
+    if hasattr(sub, "commands"):  # a command of a command
+        name, sub, rest = rest[0], sub.commands[rest[0]], rest[1:]
     context = sub.make_context(name, [w.strip("[]") for w in rest], resilient_parsing=False)
     assert context.params
 

@@ -15,6 +15,8 @@ from ssr_cli import __version__, cli_lab, cli_models
 from ssr_cli.catalogue import TABLE_VARIABLE
 from ssr_cli.cli_options import (
     Consistency,
+    Depth,
+    DepthInvert,
     Device,
     Force,
     Json,
@@ -75,6 +77,8 @@ def upscale(
     tile: Tile = None,
     consistency: Consistency = True,
     model: Model = "lite",
+    depth: Depth = "lite",
+    depth_invert: DepthInvert = False,
     save_kernel: Annotated[bool, typer.Option("--save-kernel", help="Also write a picture of the kernels.")] = False,
     save_depth: Annotated[bool, typer.Option("--save-depth", help="Also write a picture of the depth.")] = False,
     force: Force = False,
@@ -86,7 +90,8 @@ def upscale(
     from ssr_cli.settings import upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
-    run(UpscaleJob(photo, out, options, model, save_kernel, save_depth, force), console_of(json, quiet))
+    job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force)
+    run(job, console_of(json, quiet))
 
 
 @app.command()
@@ -101,6 +106,7 @@ def batch(
     tile: Tile = None,
     consistency: Consistency = True,
     model: Model = "lite",
+    depth: Depth = "lite",
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -110,7 +116,7 @@ def batch(
     from ssr_cli.settings import upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
-    run(BatchJob(folder, out, recursive, options, model, force), console_of(json, quiet))
+    run(BatchJob(folder, out, recursive, options, model, depth, force), console_of(json, quiet))
 
 
 @app.command("inspect-kernel")
@@ -122,6 +128,8 @@ def inspect_kernel(
     device: Device = None,
     tile: Tile = None,
     model: Model = "lite",
+    depth: Depth = "lite",
+    depth_invert: DepthInvert = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -130,7 +138,8 @@ def inspect_kernel(
     from ssr_cli.commands.inspect_kernel import InspectJob, run
     from ssr_cli.settings import upscale_options
 
-    run(InspectJob(photo, out, upscale_options(device=device, tile=tile), model, force), console_of(json, quiet))
+    job = InspectJob(photo, out, upscale_options(device=device, tile=tile), model, depth, depth_invert, force)
+    run(job, console_of(json, quiet))
 
 
 @app.command()

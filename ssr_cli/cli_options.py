@@ -17,6 +17,11 @@ Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps
 Tile = Annotated[int | None, typer.Option(help="Side of a tile in input pixels, 0 for never.")]
 Consistency = Annotated[bool, typer.Option("--consistency/--no-consistency", help="Hold the result to the photo.")]
 Model = Annotated[str, typer.Option(help="An id of ssr models list, a .safetensors file, a folder, or user/repo.")]
+Depth = Annotated[
+    str,
+    typer.Option(help="Depth to begin with: lite, depth-anything-v2-small, none, or FILE.png (nearer is brighter)."),
+]
+DepthInvert = Annotated[bool, typer.Option("--depth-invert", help="In the depth file, brighter is farther.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]

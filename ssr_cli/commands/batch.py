@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssr_cli.commands.upscale import load
+from ssr_cli.commands.upscale import load, load_depth
 from ssr_cli.console import Console
-from ssr_cli.errors import BatchFailed, InputError, SsrError
+from ssr_cli.errors import BatchFailed, InputError, SsrError, UsageError
 from ssr_cli.paths import check_writable, expand_folder, make_folder, plan_batch
 from ssr_cli.settings import UpscaleOptions
 
@@ -22,6 +22,7 @@ class BatchJob:
     recursive: bool
     options: UpscaleOptions
     model: str
+    depth: str
     force: bool
 
 
@@ -43,7 +44,12 @@ def run(job: BatchJob, console: Console) -> None:
         BatchFailed: if any photo failed, after all were tried.
         InputError: if there is nothing to do.
         OutputError: if the results' folder cannot be made.
+        UsageError: if the depth is a file's.
     """
+    from ssr_cli.depth_source import is_file
+
+    if is_file(job.depth):
+        raise UsageError(f"--depth {job.depth} is the depth of one photo.", "Use it with ssr upscale.")
     photos = expand_folder(job.folder, job.recursive)
     if not photos:
         raise InputError(f"{job.folder} holds no photos.", "Name another folder, or use -r for the folders inside.")
@@ -72,6 +78,7 @@ class _Worker:
     def __init__(self, job: BatchJob, console: Console) -> None:
         self.job = job
         self.models = load(job.model, job.options, console)
+        self.depth = load_depth(job.depth, False, self.models.device, console)
 
     def one(self, photo: Path, target: Path) -> Outcome:
         """One photo; its failure is an outcome, not an exception."""
@@ -94,7 +101,8 @@ class _Worker:
         make_folder(target.parent)
         check_writable(target, self.job.force)
         check_format(picture, target)
-        write_photo(upscale(picture, self.models, self.job.options).photo, target, self.job.force)
+        result = upscale(picture, self.models, self.job.options, depth=self.depth(picture))
+        write_photo(result.photo, target, self.job.force)
 
 
 def _report(outcome: Outcome, console: Console) -> None:

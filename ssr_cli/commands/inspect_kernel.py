@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssr_cli.commands.upscale import load
+from ssr_cli.commands.upscale import load, load_depth
 from ssr_cli.console import Console
 from ssr_cli.errors import OutputError
 from ssr_cli.paths import check_writable, publish
@@ -25,6 +25,8 @@ class InspectJob:
     out: Path | None
     options: UpscaleOptions
     model: str
+    depth: str
+    depth_invert: bool
     force: bool
 
 
@@ -44,11 +46,12 @@ def run(job: InspectJob, console: Console) -> None:
     photo = read_photo(job.photo)
     check_writable(target, job.force)
     models = load(job.model, job.options, console)
+    source = load_depth(job.depth, job.depth_invert, models.device, console)
     from ssr_cli.pipeline import analyse
     from ssr_cli.views import inspection
 
     with console.progress(job.photo.name) as tell:
-        analysis = analyse(photo, models, job.options, tell)
+        analysis = analyse(photo, models, job.options, tell, source(photo))
     with publish(target, job.force) as temporary:
         inspection(photo, analysis, models.dictionary).save(temporary)
     summary = summarise(analysis, models.dictionary)

@@ -11,7 +11,10 @@ from ssr_cli.paths import check_writable, companion, output_path
 from ssr_cli.settings import UpscaleOptions
 
 if TYPE_CHECKING:
+    import torch
+
     from ssr_cli.console import Tell
+    from ssr_cli.depth_source import DepthSource
     from ssr_cli.frames import Photo, Upscaled
     from ssr_cli.places import Progress
     from ssr_cli.suite import Models
@@ -25,6 +28,8 @@ class UpscaleJob:
     out: Path | None
     options: UpscaleOptions
     model: str
+    depth: str
+    depth_invert: bool
     save_kernel: bool
     save_depth: bool
     force: bool
@@ -51,10 +56,11 @@ def run(job: UpscaleJob, console: Console) -> None:
     for note in photo.metadata["notes"]:
         console.hint(f"{job.photo}: {note}")
     models = load(job.model, job.options, console)
+    source = load_depth(job.depth, job.depth_invert, models.device, console)
     with console.progress(job.photo.name) as tell:
         from ssr_cli.pipeline import upscale
 
-        result = upscale(photo, models, job.options, tell)
+        result = upscale(photo, models, job.options, tell, source(photo))
     write(photo, result, models, target, extras, job.force)
     console.result(
         describe(job.photo, target, extras, result)
@@ -73,6 +79,14 @@ def load(model: str, options: UpscaleOptions, console: Console) -> Models:
     with console.progress(model) as tell:
         checkpoint = load_checkpoint(model, bytes_told(tell))
     return load_models(checkpoint, device)
+
+
+def load_depth(name: str, invert: bool, device: torch.device, console: Console) -> DepthSource:
+    """Where depth comes from; an estimator that is not here yet is downloaded."""
+    from ssr_cli.depth_source import depth_source
+
+    with console.progress(name) as tell:
+        return depth_source(name, invert, device, bytes_told(tell))
 
 
 def bytes_told(tell: Tell) -> Progress:

@@ -62,7 +62,9 @@ def bench(
 
 
 def train(
-    stage: Annotated[str, typer.Option(help="scenes, depth, svkr, restorer, flow, pack, in this order; or niqe.")],
+    stage: Annotated[
+        str, typer.Option(help="scenes, depth, svkr, restorer, flow, pack, in this order; sd-adapter; niqe.")
+    ],
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp training photos; may be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/lite"),
     minutes: Annotated[float, typer.Option(help="Length of the schedule.")] = 30.0,
@@ -82,6 +84,10 @@ def train(
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,
     restart: Annotated[bool, typer.Option("--restart", help="Forget the stage's saved state.")] = False,
     pack_to: Annotated[Path | None, typer.Option(help="File that pack or niqe writes.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Stable Diffusion backbone of sd-adapter, e.g. sd-turbo.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="Checkpoint that an adapter builds on.")] = "lite",
 ) -> None:
     """Train the models, one stage after another; stops and goes on where it was."""
     from ssr_cli.training.options import TrainOptions

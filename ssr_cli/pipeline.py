@@ -2,7 +2,8 @@
 
 1. Depth of the whole photo.
 2. SVKR, round by round over all tiles; after each round the whole photo gives its thin lens and consensus.
-3. Per tile: SVKR with those answers, AMF, posterior mean, flow, kernel consistency.
+3. Per tile: SVKR with those answers, AMF, posterior mean, flow, kernel consistency. With a Stable Diffusion prior the
+   mean of the whole photo comes first, then the diffusion over all of it, then consistency per tile.
 4. The exact size that was asked for.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,7 +25,9 @@ from ssr_cli.frames import Analysis, DepthMap, Photo, Upscaled
 from ssr_cli.image.color import resize
 from ssr_cli.maps import Maps
 from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.svkr import RoundState
 from ssr_cli.settings import DEFAULT_TILE, UpscaleOptions
+from ssr_cli.stable_pass import draw_stable
 from ssr_cli.suite import Models
 from ssr_cli.tiling import Tile, with_halving
 
@@ -128,6 +131,28 @@ class _Energy:
         return None if not self.count else -10 * math.log10(max(energy / self.count, 1e-12))
 
 
+def _held(image: Tensor, y: Tensor, state: RoundState, tile: Tile, models: Models, energy: _Energy) -> Tensor:
+    """A tile's picture held to its photo by its kernels."""
+    rows, columns = tile.inner()
+    projected = project(image, y, field_operator(state.weights, models.dictionary), state.noise)
+    energy.add(projected.before[..., rows, columns], projected.after[..., rows, columns])
+    return projected.image
+
+
+def _hold_tiles(work: Work, models: Models, priors: list[PhotoPrior], out: Tensor, energy: _Energy) -> None:
+    """Hold a whole picture (3, H, W) to the photo, tile by tile, in place."""
+    scale = models.dictionary.scale
+    whole = out.clone()  # a tile reads its neighbours as they were
+    for tile in work.tiles:
+        y, _ = cut(work, tile, models)
+        rows, columns = tile.read()
+        read = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
+        image = whole[(None, slice(None), *read)].to(models.device)
+        state = refine(work, tile, models, priors[:-1])[-1]
+        core = _held(image, y, state, tile, models, energy)[(0, slice(None), *tile.inner(scale))]
+        out[(slice(None), *tile.outer(scale))] = core.cpu()
+
+
 def _restore_tile(
     work: Work,
     tile: Tile,
@@ -150,12 +175,8 @@ def _restore_tile(
         start = mean + suite.flow.config.noise * noise.to(mean)
         image = sample(lambda z, t: suite.flow(z, t, mean, features, fused), start, options.steps)
     image = image.clamp(0, 1)
-    rows, columns = tile.inner()
     if options.consistency:
-        operator = field_operator(states[-1].weights, models.dictionary)
-        projected = project(image, y, operator, states[-1].noise)
-        energy.add(projected.before[..., rows, columns], projected.after[..., rows, columns])
-        image = projected.image
+        image = _held(image, y, states[-1], tile, models, energy)
     for t, state in enumerate(states):
         maps.put_round(t, tile, state)
     maps.put("gates", tile, fused.gates)
@@ -195,11 +216,17 @@ def upscale(
         priors = fit_rounds(work, models, tell, options.ablation.rounds)
         maps, energy = Maps(work), _Energy()
         out = torch.empty(3, work.photo.shape[-2] * scale, work.photo.shape[-1] * scale)
+        diffused = models.stable is not None and options.steps > 0
+        first = replace(options, steps=0, consistency=False) if diffused else options
         for done, piece in enumerate(work.tiles):
             tell("restoring", done, len(work.tiles))
             rows, columns = piece.outer(scale)
-            out[:, rows, columns] = _restore_tile(work, piece, models, options, priors, maps, energy)
+            out[:, rows, columns] = _restore_tile(work, piece, models, first, priors, maps, energy)
         tell("restoring", len(work.tiles), len(work.tiles))
+        if diffused:
+            out = draw_stable(work, models, options, priors, out, _dropped(options, models.device), tell)
+            if options.consistency:
+                _hold_tiles(work, models, priors, out, energy)
         rgb = out[:, : photo.height * scale, : photo.width * scale]
         size = (max(1, round(photo.height * options.scale)), max(1, round(photo.width * options.scale)))
         if size != tuple(rgb.shape[-2:]):

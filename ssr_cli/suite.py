@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ssr_cli.diffusion.flow import Flow, FlowConfig
+from ssr_cli.diffusion.stable import StablePrior
 from ssr_cli.errors import WeightsError
 from ssr_cli.models.amf import Amf, AmfConfig
 from ssr_cli.models.depth import DepthConfig, DepthNet
@@ -76,11 +77,19 @@ class Suite(nn.Module):
 
 @dataclass(frozen=True)
 class Models:
-    """Built models on their device."""
+    """Built models on their device.
+
+    Attributes:
+        suite: the lite models.
+        dictionary: of kernels.
+        device: where they are.
+        stable: a Stable Diffusion prior that takes the flow's place, or None.
+    """
 
     suite: Suite
     dictionary: KernelDictionary
     device: torch.device
+    stable: StablePrior | None = None
 
 
 def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:

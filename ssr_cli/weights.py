@@ -59,7 +59,7 @@ def locate(model: str, progress: Progress = silent) -> Path:
     """
     known = catalogue()
     if (entry := known.get(model)) is not None:
-        if entry.kind != "lite":
+        if entry.kind not in ("lite", "sd-adapter"):
             raise WeightsError(
                 f"{model} is a {entry.kind} and no model of its own.", "ssr models list shows the others."
             )

@@ -71,14 +71,12 @@ def run(job: UpscaleJob, console: Console) -> None:
 
 def load(model: str, options: UpscaleOptions, console: Console) -> Models:
     """Models on the device that was asked for; a checkpoint that is not here yet is downloaded."""
+    from ssr_cli.assembly import assemble
     from ssr_cli.device import resolve_device
-    from ssr_cli.suite import load_models
-    from ssr_cli.weights import load_checkpoint
 
     device = resolve_device(options.device)
     with console.progress(model) as tell:
-        checkpoint = load_checkpoint(model, bytes_told(tell))
-    return load_models(checkpoint, device)
+        return assemble(model, device, bytes_told(tell))
 
 
 def load_depth(name: str, invert: bool, device: torch.device, console: Console) -> DepthSource:

@@ -11,7 +11,7 @@ class TrainOptions:
     """What `ssr train` was asked to do.
 
     Attributes:
-        stage: "scenes", "depth", "svkr", "restorer", "flow" or "pack".
+        stage: "scenes", "depth", "svkr", "restorer", "flow", "sd-adapter" or "pack".
         photos: folders of sharp training photos, at least 512 px on a side.
         out: run folder: scenes, states of the stages, logs.
         scenes: number of rendered scenes in the pool.
@@ -31,6 +31,8 @@ class TrainOptions:
         validate_every: optimiser steps between validations.
         restart: ignore a saved state of the stage.
         pack_to: where "pack" writes the checkpoint.
+        backbone: id of the Stable Diffusion backbone, for "sd-adapter", and for "pack" to pack that stage's adapter.
+        suite: checkpoint whose depth, SVKR, AMF and restorer an adapter builds on.
     """
 
     stage: str
@@ -53,3 +55,5 @@ class TrainOptions:
     validate_every: int = 250
     restart: bool = False
     pack_to: Path | None = None
+    backbone: str | None = None
+    suite: str = "lite"

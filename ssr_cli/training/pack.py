@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from ssr_cli import __version__
-from ssr_cli.errors import UsageError
+from ssr_cli.assembly import ADAPTER
+from ssr_cli.errors import UsageError, WeightsError
+from ssr_cli.models.adapter import config_of
 from ssr_cli.suite import Suite
-from ssr_cli.training.loop import Report, state_file
+from ssr_cli.training.loop import Report, load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.weights import save_checkpoint
 
@@ -19,21 +22,26 @@ LICENCE = "CC-BY-SA-4.0"
 _PARTS = ("depth", "svkr", "restorer", "flow")
 
 
-def provenance(options: TrainOptions) -> dict[str, object]:
+def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[str, object]:
     """What made the checkpoint: version, steps and minutes of every stage, photos, licence."""
     stages = {}
-    for name in _PARTS:
+    for name in parts:
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
     return {
         "program": f"ssr {__version__}",
         "date": time.strftime("%Y-%m-%d"),
         "licence": LICENCE,
-        "attribution": "lite.ATTRIBUTION.csv beside the checkpoint lists every training photo, its source and licence.",
+        "attribution": f"{_name(options)}.ATTRIBUTION.csv beside the checkpoint lists every photo and its licence.",
         "trained_on": "scenes rendered by ssr from those photos; no other weights were used but LPIPS as a loss",
         "seed": options.seed,
         "stages": stages,
     }
+
+
+def _name(options: TrainOptions) -> str:
+    """What the checkpoint is called."""
+    return options.pack_to.stem if options.pack_to else "lite"
 
 
 def attribution(options: TrainOptions, target: Path) -> int:
@@ -87,9 +95,36 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
 
     if options.pack_to is None:
         raise UsageError("The pack stage needs a target.", "Name one with --pack-to lite.safetensors.")
+    if options.backbone is not None:
+        _save_adapter(options, options.pack_to)
+        return _listed(options, options.pack_to, report)
     suite: Suite = load_suite(options, torch.device("cpu"), _PARTS)
     save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options))
-    listed = attribution(options, options.pack_to.with_suffix(".ATTRIBUTION.csv"))
-    size = options.pack_to.stat().st_size / 1e6
-    report(f"pack: {options.pack_to} ({size:.2f} MB), {listed} photos attributed")
+    return _listed(options, options.pack_to, report)
+
+
+def _listed(options: TrainOptions, target: Path, report: Report) -> dict[str, float]:
+    """Write the attribution list beside a checkpoint and say how large it is."""
+    listed = attribution(options, target.with_suffix(".ATTRIBUTION.csv"))
+    size = target.stat().st_size / 1e6
+    report(f"pack: {target} ({size:.2f} MB), {listed} photos attributed")
     return {"megabytes": size}
+
+
+def _save_adapter(options: TrainOptions, target: Path) -> None:
+    """Write the averaged adapter, with the names of the backbone and the suite it belongs to.
+
+    Raises:
+        WeightsError: if the stage has no state.
+    """
+    path = state_file(options, "sd-adapter")
+    if not path.exists():
+        raise WeightsError(f"The sd-adapter stage has no state in {options.out}.", "Run ssr train --stage sd-adapter.")
+    average = load_average(path)
+    config = {
+        "kind": ADAPTER,
+        "backbone": options.backbone,
+        "suite": options.suite,
+        "adapter": asdict(config_of(average)),
+    }
+    save_checkpoint(target, config, average, provenance(options, ("sd-adapter",)))

@@ -12,7 +12,7 @@ from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_scenes
 from ssr_cli.training.shards import render_shards
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
-STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "pack", "niqe")
+STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "sd-adapter", "pack", "niqe")
 
 
 def load_pool(options: TrainOptions, device: torch.device, report: Report) -> ScenePool:
@@ -51,6 +51,33 @@ def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, .
     return suite.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
+def build_adapter_stage(options: TrainOptions, pool: ScenePool, device: torch.device, report: Report) -> Stage:
+    """The adapter's stage: a suite that is trained already, a backbone, and the embedding of the empty prompt.
+
+    Raises:
+        UsageError: if no backbone was named.
+        WeightsError: if backbone or suite cannot be had.
+    """
+    from ssr_cli.backbone import backbone_entry, load_backbone
+    from ssr_cli.models.adapter import SdAdapter
+    from ssr_cli.suite import load_models
+    from ssr_cli.training.prompt import empty_prompt
+    from ssr_cli.training.stage_adapter import AdapterStage, config_for
+    from ssr_cli.weights import load_checkpoint
+
+    if options.backbone is None:
+        raise UsageError("The sd-adapter stage needs a backbone.", "Name one with --backbone sd-turbo.")
+    entry = backbone_entry(options.backbone)
+    backbone = load_backbone(entry, device)
+    report(f"sd-adapter: embedding the empty prompt of {entry.id}")
+    prompt = empty_prompt(entry)
+    torch.manual_seed(options.seed)
+    adapter = SdAdapter(config_for(backbone.unet, prompt.shape[-1]))
+    adapter.prompt = prompt
+    suite = load_models(load_checkpoint(options.suite), device).suite
+    return AdapterStage(suite, backbone, adapter.to(device), pool, options)
+
+
 def build_stage(options: TrainOptions, device: torch.device, report: Report) -> Stage:
     """Models, data and loss of the asked-for stage."""
     from ssr_cli.training.stage_depth import DepthStage
@@ -61,6 +88,8 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     if options.stage == "depth":
         return DepthStage(load_suite(options, device, ()).depth, list_photos(options.photos), options, device, report)
     pool = load_pool(options, device, report)
+    if options.stage == "sd-adapter":
+        return build_adapter_stage(options, pool, device, report)
     if options.stage == "svkr":
         return SvkrStage(load_suite(options, device, ()).svkr, pool, options)
     if options.stage == "restorer":

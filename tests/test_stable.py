@@ -281,7 +281,7 @@ def test_colours_are_the_photos_whatever_the_vae_did(checkpoint: Path) -> None:
         upscale(photo, models, UpscaleOptions(device="cpu", steps=steps, consistency=False)).photo.rgb
         for steps in (0, 1)
     )
-    assert float((mean.mean((1, 2)) - drawn.mean((1, 2))).abs().max()) < 1 / 255
+    assert float((mean.mean((1, 2)) - drawn.mean((1, 2))).abs().max()) < 0.5 / 255
 
 
 def test_tiles_do_not_show(checkpoint: Path) -> None:

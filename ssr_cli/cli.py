@@ -18,14 +18,18 @@ from ssr_cli.cli_options import (
     Depth,
     DepthInvert,
     Device,
+    FirstFrame,
     Force,
+    Format,
     Json,
+    MaxPixels,
     Model,
     PhotoFile,
     Quiet,
     Scale,
     Seed,
     Steps,
+    Strip,
     Tile,
     console_of,
 )
@@ -81,16 +85,21 @@ def upscale(
     depth_invert: DepthInvert = False,
     save_kernel: Annotated[bool, typer.Option("--save-kernel", help="Also write a picture of the kernels.")] = False,
     save_depth: Annotated[bool, typer.Option("--save-depth", help="Also write a picture of the depth.")] = False,
+    format: Format = "png",
+    strip: Strip = False,
+    first_frame: FirstFrame = False,
+    max_pixels: MaxPixels = 100_000_000,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make one photo larger: photo.jpg becomes photo_x4.png."""
     from ssr_cli.commands.upscale import UpscaleJob, run
-    from ssr_cli.settings import upscale_options
+    from ssr_cli.settings import FileOptions, upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
-    job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force)
+    files = FileOptions(format, strip, first_frame, max_pixels)
+    job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force, files)
     run(job, console_of(json, quiet))
 
 
@@ -107,16 +116,21 @@ def batch(
     consistency: Consistency = True,
     model: Model = "lite",
     depth: Depth = "lite",
+    format: Format = "png",
+    strip: Strip = False,
+    first_frame: FirstFrame = False,
+    max_pixels: MaxPixels = 100_000_000,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make every photo of a folder larger; one bad file never stops the rest."""
     from ssr_cli.commands.batch import BatchJob, run
-    from ssr_cli.settings import upscale_options
+    from ssr_cli.settings import FileOptions, upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
-    run(BatchJob(folder, out, recursive, options, model, depth, force), console_of(json, quiet))
+    files = FileOptions(format, strip, first_frame, max_pixels)
+    run(BatchJob(folder, out, recursive, options, model, depth, force, files), console_of(json, quiet))
 
 
 @app.command("inspect-kernel")

@@ -9,7 +9,9 @@ import typer
 
 from ssr_cli.console import Console, Mode
 
-PhotoFile = Annotated[Path, typer.Argument(help="The photo: JPEG, PNG, WebP, BMP or TIFF.")]
+PhotoFile = Annotated[
+    Path, typer.Argument(help="The photo: JPEG, PNG, WebP, TIFF, AVIF, BMP, GIF; HEIC, JPEG XL and RAW with extras.")
+]
 Scale = Annotated[float, typer.Option("--scale", "-s", help="How many times larger, above 1 and at most 8.")]
 Steps = Annotated[int | None, typer.Option(help="Flow steps: 0 is the most faithful, 1-8 add texture.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the texture's noise.")]
@@ -22,6 +24,10 @@ Depth = Annotated[
     typer.Option(help="Depth to begin with: lite, depth-anything-v2-small, none, or FILE.png (nearer is brighter)."),
 ]
 DepthInvert = Annotated[bool, typer.Option("--depth-invert", help="In the depth file, brighter is farther.")]
+Format = Annotated[str, typer.Option(help="Of results: png, jpg, webp, tif or avif; -o with an ending decides too.")]
+Strip = Annotated[bool, typer.Option("--strip", help="Drop EXIF, XMP, IPTC, colour profile and resolution.")]
+FirstFrame = Annotated[bool, typer.Option("--first-frame", help="Take the first frame of what is animated.")]
+MaxPixels = Annotated[int, typer.Option(help="Refuse photos with more pixels than this.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]

@@ -19,7 +19,7 @@ class Photo:
 
     Attributes:
         rgb: (3, h, w), encoded sRGB, 0..1.
-        metadata: what the codec wants to write back (opaque to everything but `image.codec`).
+        metadata: what is written back with the result (see `image.reading.read_photo`).
     """
 
     rgb: Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from pathlib import Path
 from ssr_cli.errors import InputError, OutputError
 
 #: What `ssr` reads.
-INPUT_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+INPUT_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".gif", ".heic", ".heif", ".hif", ".jxl")
+    + (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw")
+)
 #: What `ssr` writes.
-OUTPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
+OUTPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"})
 _OURS = re.compile(r"_x\d+(\.\d+)?(\.(kernel|depth))?$")
 
 
@@ -68,7 +72,9 @@ def expand_folder(folder: Path, recursive: bool) -> list[Path]:
     return sorted(p for p in photos if not _OURS.search(p.stem) and not p.name.startswith("."))
 
 
-def plan_batch(photos: Sequence[Path], folder: Path, scale: float, out: Path | None) -> list[tuple[Path, Path]]:
+def plan_batch(
+    photos: Sequence[Path], folder: Path, scale: float, out: Path | None, suffix: str = ".png"
+) -> list[tuple[Path, Path]]:
     """Outputs for a folder's photos; `a.jpg` and `a.png` do not clash.
 
     Args:
@@ -76,17 +82,19 @@ def plan_batch(photos: Sequence[Path], folder: Path, scale: float, out: Path | N
         folder: the folder they are in; below `out` its structure is kept.
         scale: factor.
         out: folder for the results, or None for beside the photos.
+        suffix: of the results.
 
     Returns:
         Pairs of photo and output.
     """
-    natural = [output_path(p if out is None else out / p.relative_to(folder), scale) for p in photos]
+    natural = [output_path(p if out is None else out / p.relative_to(folder), scale, suffix=suffix) for p in photos]
     # Names that differ in case alone are one file on many systems.
     keys = [str(t).casefold() for t in natural]
+    wanted = Counter(keys)
     plan = []
     for photo, target, key in zip(photos, natural, keys, strict=True):
-        if keys.count(key) > 1:
-            target = target.with_name(f"{photo.stem}_{photo.suffix[1:]}_x{scale:g}.png")
+        if wanted[key] > 1:
+            target = target.with_name(f"{photo.stem}_{photo.suffix[1:]}_x{scale:g}{suffix}")
         plan.append((photo, target))
     return plan
 

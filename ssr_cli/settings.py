@@ -15,6 +15,8 @@ DEFAULT_STEPS = 1
 DEFAULT_SCALE = 4.0
 #: LR side of a tile when the photo is too large to be worked on whole.
 DEFAULT_TILE = 512
+#: Formats that results are written in.
+FORMATS = ("png", "jpg", "webp", "tif", "avif")
 #: Settings a config file or `SSR_<NAME>` may change, with their types.
 CONFIGURABLE: dict[str, type] = {"device": str, "tile": int, "steps": int, "seed": int}
 
@@ -76,6 +78,38 @@ class UpscaleOptions:
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdigit())):
             raise UsageError(f"There is no device {self.device!r}.", "Use --device auto, cpu, cuda, cuda:N or mps.")
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How photos are read and written.
+
+    Attributes:
+        format: "png", "jpg", "webp", "tif" or "avif", for results whose name is not given.
+        strip: write nothing but pixels: no EXIF, XMP, IPTC, profile or resolution.
+        first_frame: read the first frame of what is animated or has several pages.
+        max_pixels: refuse larger photos.
+
+    Raises:
+        UsageError: for a value out of range.
+    """
+
+    format: str = "png"
+    strip: bool = False
+    first_frame: bool = False
+    max_pixels: int = 100_000_000
+
+    def __post_init__(self) -> None:
+        """Enforce the ranges."""
+        if self.format not in FORMATS:
+            raise UsageError(f"There is no format {self.format!r}.", f"Use --format {', '.join(FORMATS)}.")
+        if self.max_pixels < 1:
+            raise UsageError(f"--max-pixels {self.max_pixels} allows no photo.", "Give a positive number.")
+
+    @property
+    def suffix(self) -> str:
+        """Ending of a result's name."""
+        return f".{self.format}"
 
 
 def config_file() -> Path:

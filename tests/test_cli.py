@@ -60,7 +60,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_the_lite_path_imports_neither_diffusers_nor_transformers() -> None:
     code = (
-        "import sys, ssr_cli.pipeline, ssr_cli.weights, ssr_cli.image.codec, ssr_cli.views\n"
+        "import sys, ssr_cli.pipeline, ssr_cli.weights, ssr_cli.image.reading, ssr_cli.image.writing, ssr_cli.views\n"
         "assert not {'diffusers', 'transformers', 'huggingface_hub', 'torchvision', 'scipy'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -171,15 +171,16 @@ def _empty(folder: Path) -> Path:
     return path
 
 
-def _sixteen_bit_tiff(folder: Path) -> Path:
+def _float_tiff(folder: Path) -> Path:
     path = folder / "deep.tif"
-    Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 100).save(path)
+    Image.fromarray(np.zeros((20, 20), np.float32)).save(path)
     return path
 
 
-def _sixteen_bit_grey_and_alpha(folder: Path) -> Path:
-    path = folder / "deep.png"
-    write_samples(np.zeros((8, 8, 2), np.uint16), path)
+def _truncated_deep_tiff(folder: Path) -> Path:
+    path = folder / "deep_cut.tif"
+    Image.fromarray(np.arange(400, dtype=np.uint16).reshape(20, 20) * 100).save(path)
+    path.write_bytes(path.read_bytes()[:-300])
     return path
 
 
@@ -203,8 +204,8 @@ BAD = {
     "truncated jpeg": _truncated,
     "truncated png": _truncated_png,
     "empty": _empty,
-    "16-bit TIFF": _sixteen_bit_tiff,
-    "16-bit grey and alpha": _sixteen_bit_grey_and_alpha,
+    "floating-point TIFF": _float_tiff,
+    "truncated 16-bit TIFF": _truncated_deep_tiff,
     "truncated 16-bit png": _truncated_deep,
     "animated gif": lambda f: _animated(f, "a.gif"),
     "animated webp": lambda f: _animated(f, "a.webp"),
@@ -313,7 +314,7 @@ def test_a_defect_is_a_sentence_too(photo: Path, capsys, monkeypatch) -> None:
     def defect(*args, **kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("ssr_cli.pipeline.upscale", defect)
+    monkeypatch.setattr("ssr_cli.enlarge.enlarge", defect)
     assert _run("upscale", photo) == 70
     assert "Traceback" not in capsys.readouterr().err
 

@@ -10,8 +10,9 @@ import torch
 from PIL import Image, ImageCms
 
 from ssr_cli.errors import InputError, OutputError
-from ssr_cli.image.codec import read_photo, to_image, write_photo
 from ssr_cli.image.color import linear_to_srgb, resize, srgb_to_linear
+from ssr_cli.image.reading import read_photo
+from ssr_cli.image.writing import to_image, write_photo
 
 
 def _gradient(mode: str) -> Image.Image:
@@ -78,13 +79,18 @@ def test_orientation_is_applied_and_reset(orientation: int, tmp_path: Path) -> N
         assert out.getexif()[0x010F] == "Maker"
 
 
-def test_other_profiles_are_converted_and_said(tmp_path: Path) -> None:
+def test_profiles_and_values_are_kept_and_broken_profiles_said(tmp_path: Path) -> None:
+    """A trip through sRGB would clip what a wide gamut holds."""
     image = _gradient("RGB")
-    lab_like = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    image.save(tmp_path / "srgb.png", icc_profile=lab_like.tobytes())
-    assert read_photo(tmp_path / "srgb.png").metadata["notes"] == []
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "a.png", icc_profile=profile)
+    photo = read_photo(tmp_path / "a.png")
+    assert photo.metadata["notes"] == []
+    assert torch.equal((photo.rgb.permute(1, 2, 0) * 255).round().byte(), torch.from_numpy(np.array(image)))
     image.save(tmp_path / "broken.png", icc_profile=b"not a profile at all")
-    assert "damaged" in read_photo(tmp_path / "broken.png").metadata["notes"][0]
+    broken = read_photo(tmp_path / "broken.png")
+    assert "damaged" in broken.metadata["notes"][0]
+    assert "icc" not in broken.metadata
 
 
 def test_alpha_follows_the_size(tmp_path: Path) -> None:

@@ -10,15 +10,16 @@ import torch
 from PIL import Image
 
 from ssr_cli.frames import Photo
-from ssr_cli.image.codec import read_photo, write_photo
 from ssr_cli.image.deep import bit_depth, read_samples, write_samples
+from ssr_cli.image.reading import read_photo
+from ssr_cli.image.writing import write_photo
 
 
 def _samples(channels: int, size: tuple[int, int] = (70, 33)) -> np.ndarray:
     return np.random.default_rng(channels).integers(0, 65_536, (*size, channels), dtype=np.uint16)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_every_bit_survives(channels: int, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     samples = _samples(channels)
@@ -27,7 +28,8 @@ def test_every_bit_survives(channels: int, tmp_path: Path) -> None:
     assert np.array_equal(read_samples(path), samples)
     photo = read_photo(path)
     assert photo.metadata["bits"] == 16
-    assert photo.metadata["grey"] == (channels == 1)
+    assert photo.metadata["grey"] == (channels < 3)
+    assert ("alpha" in photo.metadata) == (channels in (2, 4))
     write_photo(photo, tmp_path / "b.png")
     assert np.array_equal(read_samples(tmp_path / "b.png"), samples)
 

@@ -13,13 +13,13 @@ from PIL import Image
 _SLOW_WRITE = """
 import sys, time
 from ssr_cli import cli
-from ssr_cli.image import codec
+from ssr_cli.image import writing
 
 def slow(photo):
     print("writing", flush=True)
     time.sleep(60)
 
-codec.to_image = slow
+writing.to_image = slow
 cli.main(sys.argv[1:])
 """
 

@@ -10,7 +10,7 @@ from ssr_cli.commands.upscale import load, load_depth
 from ssr_cli.console import Console
 from ssr_cli.errors import BatchFailed, InputError, SsrError, UsageError
 from ssr_cli.paths import check_writable, expand_folder, make_folder, plan_batch
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import FileOptions, UpscaleOptions
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class BatchJob:
     model: str
     depth: str
     force: bool
+    files: FileOptions
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def run(job: BatchJob, console: Console) -> None:
         raise InputError(f"{job.folder} holds no photos.", "Name another folder, or use -r for the folders inside.")
     if job.out is not None:
         make_folder(job.out)
-    plan = plan_batch(photos, job.folder, job.options.scale, job.out)
+    plan = plan_batch(photos, job.folder, job.options.scale, job.out, job.files.suffix)
     work = _Worker(job, console)
     outcomes = []
     with console.progress(job.folder.name) as tell:
@@ -94,15 +95,18 @@ class _Worker:
         return Outcome(photo, target, "done", "", time.monotonic() - start)
 
     def _upscale(self, photo: Path, target: Path) -> None:
-        from ssr_cli.image.codec import check_format, read_photo, write_photo
-        from ssr_cli.pipeline import upscale
+        from ssr_cli.enlarge import enlarge
+        from ssr_cli.image.metadata import stripped
+        from ssr_cli.image.reading import read_photo
+        from ssr_cli.image.writing import check_format, write_photo
 
-        picture = read_photo(photo)
+        files = self.job.files
+        picture = read_photo(photo, files.max_pixels, files.first_frame)
         make_folder(target.parent)
         check_writable(target, self.job.force)
-        check_format(picture, target)
-        result = upscale(picture, self.models, self.job.options, depth=self.depth(picture))
-        write_photo(result.photo, target, self.job.force)
+        check_format(picture, target, self.job.options.scale)
+        result = enlarge(picture, self.models, self.job.options, depth=self.depth(picture))
+        write_photo(stripped(result.photo) if files.strip else result.photo, target, self.job.force)
 
 
 def _report(outcome: Outcome, console: Console) -> None:

@@ -41,7 +41,7 @@ def run(job: InspectJob, console: Console) -> None:
         target = target / f"{job.photo.stem}.inspect.png"
     if target.suffix.lower() != ".png":
         raise OutputError(f"{target} is not a PNG.", "End the name after -o in .png.")
-    from ssr_cli.image.codec import read_photo
+    from ssr_cli.image.reading import read_photo
 
     photo = read_photo(job.photo)
     check_writable(target, job.force)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ssr_cli.console import Console
 from ssr_cli.paths import check_writable, companion, output_path
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import FileOptions, UpscaleOptions
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,7 @@ class UpscaleJob:
     save_kernel: bool
     save_depth: bool
     force: bool
+    files: FileOptions
 
 
 def run(job: UpscaleJob, console: Console) -> None:
@@ -41,27 +42,28 @@ def run(job: UpscaleJob, console: Console) -> None:
     Raises:
         SsrError: naming what was wrong.
     """
-    target = output_path(job.photo, job.options.scale, job.out)
+    target = output_path(job.photo, job.options.scale, job.out, job.files.suffix)
     extras = {
         tag: companion(target, tag)
         for tag, wanted in (("kernel", job.save_kernel), ("depth", job.save_depth))
         if wanted
     }
-    from ssr_cli.image.codec import check_format, read_photo
+    from ssr_cli.image.reading import read_photo
+    from ssr_cli.image.writing import check_format
 
-    photo = read_photo(job.photo)
+    photo = read_photo(job.photo, job.files.max_pixels, job.files.first_frame)
     for path in (target, *extras.values()):
         check_writable(path, job.force)
-    check_format(photo, target)
+    check_format(photo, target, job.options.scale)
     for note in photo.metadata["notes"]:
         console.hint(f"{job.photo}: {note}")
     models = load(job.model, job.options, console)
     source = load_depth(job.depth, job.depth_invert, models.device, console)
     with console.progress(job.photo.name) as tell:
-        from ssr_cli.pipeline import upscale
+        from ssr_cli.enlarge import enlarge
 
-        result = upscale(photo, models, job.options, tell, source(photo))
-    write(photo, result, models, target, extras, job.force)
+        result = enlarge(photo, models, job.options, tell, source(photo))
+    write(photo, result, models, target, extras, job.force, job.files.strip)
     console.result(
         describe(job.photo, target, extras, result)
         if console.mode == "json"
@@ -92,13 +94,22 @@ def bytes_told(tell: Tell) -> Progress:
     return lambda name, done, total: tell(f"{name} {done / 1e6:.0f} of {total / 1e6:.0f} MB", done, max(total, done, 1))
 
 
-def write(photo: Photo, result: Upscaled, models: Models, target: Path, extras: dict[str, Path], force: bool) -> None:
+def write(
+    photo: Photo,
+    result: Upscaled,
+    models: Models,
+    target: Path,
+    extras: dict[str, Path],
+    force: bool,
+    strip: bool = False,
+) -> None:
     """Write the result and the pictures that go with it."""
-    from ssr_cli.image.codec import write_photo
+    from ssr_cli.image.metadata import stripped
+    from ssr_cli.image.writing import write_photo
     from ssr_cli.paths import publish
     from ssr_cli.views import depth_view, kernel_view
 
-    write_photo(result.photo, target, force)
+    write_photo(stripped(result.photo) if strip else result.photo, target, force)
     for tag, path in extras.items():
         analysis = result.analysis
         picture = depth_view(analysis.depth) if tag == "depth" else kernel_view(photo, analysis, models.dictionary)

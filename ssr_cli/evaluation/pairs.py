@@ -94,9 +94,9 @@ def read_rgb(path: Path) -> Tensor:
     """Pixels of a photo file: (3, H, W), encoded sRGB, 0..1.
 
     Raises:
-        InputError: as `image.codec.read_photo` does.
+        InputError: as `image.reading.read_photo` does.
     """
-    from ssr_cli.image.codec import read_photo
+    from ssr_cli.image.reading import read_photo
 
     return read_photo(path).rgb
 

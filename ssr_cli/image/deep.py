@@ -32,9 +32,9 @@ def bit_depth(path: Path) -> int:
 
 
 def can_read(image: ImageFile.ImageFile) -> bool:
-    """Whether an opened 16-bit PNG is of a kind `read_samples` knows: grey, RGB or RGBA, no colour key."""
+    """Whether an opened 16-bit PNG is of a kind `read_samples` knows: with or without alpha, no colour key."""
     raw = str(image.tile[0].args) if image.tile else ""
-    return raw in ("I;16B", "RGB;16B", "RGBA;16B") and "transparency" not in image.info
+    return raw in ("I;16B", "LA;16B", "RGB;16B", "RGBA;16B") and "transparency" not in image.info
 
 
 def read_samples(path: Path) -> Samples:
@@ -44,12 +44,18 @@ def read_samples(path: Path) -> Samples:
         path: the file.
 
     Returns:
-        (h, w, c) with c = 1, 3 or 4.
+        (h, w, c) with c = 1 to 4.
     """
     with Image.open(path) as image:
         if image.mode == "I;16":
             upright = ImageOps.exif_transpose(image)
             return np.array(upright, dtype=np.uint16)[..., None]
+        if str(image.tile[0].args) == "LA;16B":
+            # Four bytes a pixel, like RGBA with 8 bits: upper and lower byte of grey, then of alpha.
+            image.tile = [image.tile[0]._replace(args="RGBA")]
+            octets = np.asarray(ImageOps.exif_transpose(image), dtype=np.uint16)
+            paired: Samples = octets[..., 0::2] * np.uint16(256) + octets[..., 1::2]
+            return paired
         upper = np.asarray(ImageOps.exif_transpose(image), dtype=np.uint16)
     with Image.open(path) as image:
         tile = image.tile[0]
@@ -83,6 +89,7 @@ def write_samples(
     exif: bytes | None = None,
     dpi: tuple[float, float] | None = None,
     icc: bytes | None = None,
+    xmp: bytes | None = None,
 ) -> None:
     """Write a 16-bit PNG.
 
@@ -92,6 +99,7 @@ def write_samples(
         exif: TIFF structure without the "Exif" marker.
         dpi: pixels per inch, horizontal and vertical.
         icc: colour profile.
+        xmp: an XMP packet.
     """
     h, w, c = samples.shape
     with path.open("wb") as file:
@@ -103,6 +111,8 @@ def write_samples(
             _chunk(file, b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in dpi), 1))
         if exif:
             _chunk(file, b"eXIf", exif)
+        if xmp:
+            _chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
         packer = zlib.compressobj(6)
         for rows in _filtered(samples):
             if data := packer.compress(rows):

@@ -1,0 +1,212 @@
+"""Reading photos: upright, all bits, with what they carry; everything not supported is refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+from ssr_cli.errors import InputError
+from ssr_cli.frames import Photo
+from ssr_cli.image import deep as deep_png
+from ssr_cli.image import tiff
+from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
+from ssr_cli.image.metadata import collect, collect_tags
+
+#: A photo may have this many pixels unless more are allowed.
+MAX_PIXELS = 100_000_000
+_ORIENTATION = 0x0112
+_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Photo:
+    """Decode a photo, upright.
+
+    Pixel values are kept as they are stored and the colour profile with them, for a trip through sRGB would clip what a
+    wide gamut holds; only CMYK is converted, through its profile, and that is said.
+
+    Args:
+        path: JPEG, PNG, WebP, BMP, TIFF, AVIF or GIF with 8 bits per channel, PNG and TIFF also with 16; grey, RGB,
+            palette or CMYK, with or without alpha; HEIC, JPEG XL and camera RAW where their extra is installed.
+        max_pixels: refuse more.
+        first_frame: read the first frame of what is animated or has several pages instead of refusing it.
+
+    Returns:
+        The photo; its metadata holds "exif", "xmp", "iptc", "icc", "dpi", "alpha" (h, w), "grey", "bits" (16) and
+        "notes" where there are any.
+
+    Raises:
+        InputError: if it is missing, damaged, too large or of a kind not supported.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", "Use ssr batch for folders.")
+    if not path.exists():
+        raise InputError(f"{path} does not exist.", "Check the path.")
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty.", "Copy the photo again from its source.")
+        if (extra := extra_of(path)) is not None:
+            load_extra(path, extra)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if extra is RAW:
+                return _develop(path, max_pixels)
+            if (page := tiff.look(path)) is not None and page.deep:
+                return _decode_deep_tiff(path, page, max_pixels, first_frame)
+            with Image.open(path) as image:
+                _refuse(path, image, max_pixels, first_frame)
+                if _bits(path, image) == 16:
+                    return _decode_deep(path, image)
+                image.load()
+                return _decode(image)
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path} is not a photo ssr can read.", "Use JPEG, PNG, WebP, BMP, TIFF or AVIF.") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path} has more pixels than allowed.", "Allow more with --max-pixels.") from error
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read.", "Check its permissions.") from error
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        struct.error,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
+        # Decoders report damage with whatever exception they stumbled over.
+        raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
+
+
+def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame: bool) -> None:
+    """What is not supported is refused, never silently mangled."""
+    # an MPO's further pictures are previews and depth of the same photo
+    pages = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    _refuse_extent(path, (image.width, image.height), max_pixels, pages, first_frame)
+    if image.format not in READ:
+        raise InputError(f"{path} is a {image.format} file, which is not supported.", "Save it as PNG first.")
+    deep = _bits(path, image) > 8 or image.mode in _DEEP_MODES
+    if deep and not (image.format == "PNG" and deep_png.can_read(image)):
+        raise InputError(
+            f"{path} has more than 8 bits per channel in a form that is not supported.",
+            "Save it as PNG or TIFF with 16 bits, in grey or RGB, with or without alpha.",
+        )
+
+
+def _refuse_extent(path: Path, size: tuple[int, int], max_pixels: int, pages: int, first_frame: bool) -> None:
+    """Too many pixels, or more than one picture."""
+    if size[0] * size[1] > max_pixels:
+        raise InputError(
+            f"{path} has {size[0]} x {size[1]} pixels, more than the {max_pixels} allowed.",
+            "Allow more with --max-pixels.",
+        )
+    if pages > 1 and not first_frame:
+        raise InputError(f"{path} is animated or has several pages.", "Take the first one with --first-frame.")
+
+
+def _bits(path: Path, image: ImageFile.ImageFile) -> int:
+    """Bits per channel: Pillow's mode does not tell."""
+    if image.format == "PNG":
+        return deep_png.bit_depth(path)
+    bits = image.tag_v2.get(258, 8) if image.format == "TIFF" else 8  # type: ignore[attr-defined]
+    return int(max(bits) if isinstance(bits, tuple) else bits)
+
+
+def _from_cmyk(image: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
+    """CMYK in sRGB, through its profile where there is a usable one."""
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            if converted is not None:
+                notes.append("CMYK was converted through its profile to sRGB")
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            notes.append("the embedded colour profile is damaged and was ignored")
+    notes.append("CMYK without a usable profile was converted by the plain formula")
+    return image.convert("RGB")
+
+
+def _sound(icc: bytes) -> bool:
+    """Whether a colour profile can be parsed."""
+    try:
+        ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return False
+    return True
+
+
+def _decode(image: Image.Image) -> Photo:
+    """Orientation, colour, alpha and pixels."""
+    notes: list[str] = []
+    metadata: dict[str, Any] = {"notes": notes, **collect(image)}
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "CMYK":
+        upright = _from_cmyk(upright, metadata.pop("icc", None), notes)
+    elif "icc" in metadata and not _sound(metadata["icc"]):
+        del metadata["icc"]
+        notes.append("the embedded colour profile is damaged and was ignored")
+    if upright.mode == "PA" or "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    elif upright.mode == "P":
+        upright = upright.convert("RGB")
+    if upright.mode in ("LA", "La", "RGBA", "RGBa"):
+        upright = upright.convert("RGBA" if upright.mode.startswith("RGB") else "LA")
+        metadata["alpha"] = torch.from_numpy(np.asarray(upright.getchannel("A"), dtype=np.float32) / 255)
+        upright = upright.convert("RGB" if upright.mode == "RGBA" else "L")
+    metadata["grey"] = upright.mode in ("1", "L")
+    pixels = np.asarray(upright.convert("RGB"), dtype=np.float32) / 255
+    return Photo(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), metadata)
+
+
+def _decode_deep(path: Path, image: ImageFile.ImageFile) -> Photo:
+    """A PNG with 16 bits per channel."""
+    return _deep_photo(deep_png.read_samples(path), collect(image))
+
+
+def _decode_deep_tiff(path: Path, page: tiff.Page, max_pixels: int, first_frame: bool) -> Photo:
+    """A TIFF with 16 bits per channel."""
+    _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
+    tags = tiff.tags(path)
+    samples = tiff.read_samples(path, int(tags.get(_ORIENTATION, 1)))
+    return _deep_photo(samples, collect_tags(tags))
+
+
+def _deep_photo(samples: npt.NDArray[Any], carried: dict[str, Any]) -> Photo:
+    """A photo of 16-bit samples (h, w, c)."""
+    metadata: dict[str, Any] = {"notes": [], "bits": 16, **carried}
+    planes = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1) / 65_535
+    metadata["grey"] = len(planes) < 3
+    if len(planes) in (2, 4):
+        metadata["alpha"] = planes[-1].contiguous()
+        planes = planes[:-1]
+    return Photo(planes.expand(3, -1, -1).contiguous(), metadata)
+
+
+def _develop(path: Path, max_pixels: int) -> Photo:
+    """A camera's RAW, developed with its own white balance into 16-bit sRGB."""
+    import rawpy
+
+    try:
+        with rawpy.imread(str(path)) as raw:
+            if raw.sizes.width * raw.sizes.height > max_pixels:
+                raise InputError(
+                    f"{path} has more pixels than the {max_pixels} allowed.", "Allow more with --max-pixels."
+                )
+            pixels = raw.postprocess(use_camera_wb=True, output_bps=16)
+    except rawpy.LibRawError as error:
+        raise InputError(f"{path} is not a RAW file that can be developed.", "Develop it to TIFF first.") from error
+    planes = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 65_535
+    notes = ["RAW was developed with the camera's white balance"]
+    return Photo(planes.contiguous(), {"notes": notes, "bits": 16, "grey": False})

@@ -120,17 +120,36 @@ def batch(
     strip: Strip = False,
     first_frame: FirstFrame = False,
     max_pixels: MaxPixels = 100_000_000,
+    on_exists: Annotated[
+        str, typer.Option(help="Where a result exists already: skip, rename, overwrite or error.")
+    ] = "skip",
+    include: Annotated[list[str] | None, typer.Option(help="Only names like this, e.g. '*.jpg'; repeatable.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No names like this; repeatable.")] = None,
+    shard: Annotated[str | None, typer.Option(help="I/N: only every N-th photo from the I-th, for job arrays.")] = None,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make every photo of a folder larger; one bad file never stops the rest."""
+    """Make every photo of a folder larger; one bad file never stops the rest, a stopped batch goes on."""
     from ssr_cli.commands.batch import BatchJob, run
     from ssr_cli.settings import FileOptions, upscale_options
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
     files = FileOptions(format, strip, first_frame, max_pixels)
-    run(BatchJob(folder, out, recursive, options, model, depth, force, files), console_of(json, quiet))
+    job = BatchJob(
+        folder=folder,
+        out=out,
+        recursive=recursive,
+        options=options,
+        model=model,
+        depth=depth,
+        on_exists="overwrite" if force else on_exists,
+        files=files,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        shard=shard,
+    )
+    run(job, console_of(json, quiet))
 
 
 @app.command("inspect-kernel")

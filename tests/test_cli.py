@@ -134,10 +134,10 @@ def test_batch_goes_on_after_a_bad_file(tmp_path: Path, capsys) -> None:
     status = {Path(line["input"]).relative_to(folder).as_posix(): line["status"] for line in lines if "input" in line}
     assert status == {"a.jpg": "done", "a.png": "done", "b.jpg": "failed", "deep/c.png": "done"}
     outputs = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file())
-    assert outputs == ["a_jpg_x4.png", "a_png_x4.png", "deep/c_x4.png"]
+    assert outputs == [".ssr-batch.jsonl", "a_jpg_x4.png", "a_png_x4.png", "deep/c_x4.png"]
     (folder / "b.jpg").unlink()
     assert _run("batch", folder, "-r", "-o", tmp_path / "out") == 0
-    assert "skipped" in capsys.readouterr().err
+    assert "3 kept" in capsys.readouterr().out
 
 
 def test_batch_leaves_its_own_results_alone(photo: Path, capsys) -> None:

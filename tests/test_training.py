@@ -299,3 +299,15 @@ def test_augmenting_leaves_the_truth_and_follows_the_seed() -> None:
     assert first.hr is crops.hr
     changed = (first.lr - crops.lr).abs().amax((1, 2, 3)) > 1 / 255
     assert 3 <= int(changed.sum()) <= 11
+
+
+def test_the_module_takes_every_option_of_the_command() -> None:
+    from dataclasses import fields
+
+    from ssr_cli.training.__main__ import _parser
+
+    given = vars(_parser().parse_args(["--stage", "depth"]))
+    defaults = TrainOptions("depth")
+    for field in fields(TrainOptions):
+        value = given[field.name]
+        assert (tuple(value) if field.name == "photos" else value) == getattr(defaults, field.name), field.name

@@ -144,9 +144,11 @@ class Upscaled:
         analysis: kernels and depth it was made with.
         lr_psnr_before: LR-PSNR under the kernels before the projection, dB (None when consistency is off).
         lr_psnr_after: the same after it.
+        incidents: what went wrong on the way and was done another way, in sentences.
     """
 
     photo: Photo
     analysis: Analysis
     lr_psnr_before: float | None
     lr_psnr_after: float | None
+    incidents: tuple[str, ...] = ()

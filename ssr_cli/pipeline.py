@@ -12,24 +12,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from ssr_cli.device import is_out_of_memory
 from ssr_cli.diffusion.consistency import field_operator, project
 from ssr_cli.diffusion.sampler import place_noise, sample
-from ssr_cli.errors import DeviceError
 from ssr_cli.estimation import Progress, Work, cut, fit_rounds, prepare, refine
 from ssr_cli.frames import Analysis, DepthMap, Photo, Upscaled
 from ssr_cli.image.color import resize
 from ssr_cli.maps import Maps
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
+from ssr_cli.recovery import checked, with_recovery
 from ssr_cli.settings import DEFAULT_TILE, UpscaleOptions
 from ssr_cli.stable_pass import draw_stable
 from ssr_cli.suite import Models
-from ssr_cli.tiling import Tile, with_halving
+from ssr_cli.tiling import Tile
+
+T = TypeVar("T")
 
 
 def _chosen_tile(options: UpscaleOptions, photo: Photo) -> int:
@@ -44,18 +46,12 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _guarded(
-    photo: Photo, options: UpscaleOptions, attempt: Callable[[int], Upscaled | Analysis]
-) -> Upscaled | Analysis:
-    """Run with halving tiles; when even the smallest does not fit, say so in a sentence."""
-    try:
-        with torch.inference_mode():
-            return with_halving(_chosen_tile(options, photo), max(photo.height, photo.width), attempt, is_out_of_memory)
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise DeviceError(
-                "The device ran out of memory even with the smallest tile.", "Use --device cpu."
-            ) from error
-        raise
+    photo: Photo, options: UpscaleOptions, models: Models, attempt: Callable[[int, Models], T], incidents: list[str]
+) -> T:
+    """Run with smaller tiles, then on the CPU, where that helps."""
+    with torch.inference_mode():
+        tile, largest = _chosen_tile(options, photo), max(photo.height, photo.width)
+        return with_recovery(tile, largest, models, attempt, incidents)
 
 
 def _dropped(options: UpscaleOptions, device: torch.device) -> Tensor | None:
@@ -90,7 +86,7 @@ def analyse(
     """
     tell = progress or _silent
 
-    def attempt(tile: int) -> Analysis:
+    def attempt(tile: int, models: Models) -> Analysis:
         tell("estimating depth", 0, 1)
         work = prepare(photo, models, tile, depth)
         priors = fit_rounds(work, models, tell, options.ablation.rounds)
@@ -107,9 +103,7 @@ def analyse(
         tell("mapping kernels", len(work.tiles), len(work.tiles))
         return maps.analysis(work, priors, models.dictionary.scale)
 
-    result = _guarded(photo, options, attempt)
-    assert isinstance(result, Analysis)
-    return result
+    return _guarded(photo, options, models, attempt, [])
 
 
 @dataclass
@@ -205,12 +199,13 @@ def upscale(
         The result of exactly `round(h * scale)` x `round(w * scale)` pixels and what is known about it.
 
     Raises:
-        DeviceError: when memory runs out at the smallest tile.
+        DeviceError: when memory runs out at the smallest tile, or a tile comes out wrong whatever is tried.
     """
     tell = progress or _silent
     scale = models.dictionary.scale
+    incidents: list[str] = []
 
-    def attempt(tile: int) -> Upscaled:
+    def attempt(tile: int, models: Models) -> Upscaled:
         tell("estimating depth", 0, 1)
         work = prepare(photo, models, tile, depth)
         priors = fit_rounds(work, models, tell, options.ablation.rounds)
@@ -221,10 +216,12 @@ def upscale(
         for done, piece in enumerate(work.tiles):
             tell("restoring", done, len(work.tiles))
             rows, columns = piece.outer(scale)
-            out[:, rows, columns] = _restore_tile(work, piece, models, first, priors, maps, energy)
+            core = _restore_tile(work, piece, models, first, priors, maps, energy)
+            out[:, rows, columns] = checked(core, work.photo[(0, slice(None), *piece.outer())])
         tell("restoring", len(work.tiles), len(work.tiles))
         if diffused:
-            out = draw_stable(work, models, options, priors, out, _dropped(options, models.device), tell)
+            drawn = draw_stable(work, models, options, priors, out, _dropped(options, models.device), tell)
+            out = checked(drawn, work.photo)
             if options.consistency:
                 _hold_tiles(work, models, priors, out, energy)
         rgb = out[:, : photo.height * scale, : photo.width * scale]
@@ -234,6 +231,4 @@ def upscale(
         analysis = maps.analysis(work, priors, scale)
         return Upscaled(Photo(rgb, photo.metadata), analysis, energy.psnr(energy.before), energy.psnr(energy.after))
 
-    result = _guarded(photo, options, attempt)
-    assert isinstance(result, Upscaled)
-    return result
+    return replace(_guarded(photo, options, models, attempt, incidents), incidents=tuple(incidents))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -90,6 +91,53 @@ def test_out_of_memory_halves_the_tile(tiny_models, monkeypatch) -> None:
     monkeypatch.setattr(pipeline, "_restore_tile", never)
     with pytest.raises(DeviceError, match="smallest tile"):
         pipeline.upscale(photo, tiny_models, UpscaleOptions())
+
+
+@pytest.mark.parametrize("fault", ["nan", "infinite", "black"])
+def test_a_bad_tile_is_made_again_smaller_and_never_written(fault: str, tiny_models, monkeypatch) -> None:
+    photo = Photo(_photo(96, 96).rgb * 0.5 + 0.3)
+    expected = pipeline.upscale(photo, tiny_models, UpscaleOptions()).photo.rgb
+    real = pipeline._restore_tile
+
+    def spoiled(core):
+        return {"nan": core * float("nan"), "infinite": core + float("inf"), "black": core * 0}[fault]
+
+    def sometimes(work, tile, *rest):
+        core = real(work, tile, *rest)
+        return spoiled(core) if tile.core.height > 50 else core
+
+    monkeypatch.setattr(pipeline, "_restore_tile", sometimes)
+    result = pipeline.upscale(photo, tiny_models, UpscaleOptions())
+    assert float((result.photo.rgb - expected).abs().max()) <= 1 / 255
+    assert len(result.incidents) == 1
+    assert "a tile came out" in result.incidents[0]
+    monkeypatch.setattr(pipeline, "_restore_tile", lambda *rest: spoiled(real(*rest)))
+    with pytest.raises(DeviceError, match="Whatever was tried, a tile came out"):
+        pipeline.upscale(photo, tiny_models, UpscaleOptions())
+
+
+def test_a_dark_photo_is_no_bad_tile(tiny_models, monkeypatch) -> None:
+    real = pipeline._restore_tile
+    monkeypatch.setattr(pipeline, "_restore_tile", lambda *rest: real(*rest) * 0)
+    result = pipeline.upscale(Photo(torch.full((3, 16, 16), 2 / 255)), tiny_models, UpscaleOptions())
+    assert result.incidents == ()
+
+
+def test_what_fails_on_a_device_is_done_on_the_cpu(tiny_models, monkeypatch) -> None:
+    """A stand-in says it is a GPU, and has no memory at all."""
+    elsewhere = replace(tiny_models, device=torch.device("meta"))
+    real = pipeline.prepare
+
+    def short_of_memory(photo, models, *rest):
+        if models.device.type != "cpu":
+            raise torch.OutOfMemoryError("out of memory")
+        return real(photo, models, *rest)
+
+    monkeypatch.setattr(pipeline, "prepare", short_of_memory)
+    photo = _photo(32, 32)
+    result = pipeline.upscale(photo, elsewhere, UpscaleOptions())
+    assert torch.equal(result.photo.rgb, pipeline.upscale(photo, tiny_models, UpscaleOptions()).photo.rgb)
+    assert any("memory ran out on meta" in incident for incident in result.incidents)
 
 
 def test_progress_is_told_to_its_end(tiny_models) -> None:

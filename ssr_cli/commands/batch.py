@@ -198,7 +198,10 @@ class _Worker:
         from ssr_cli.enlarge import enlarge
 
         models, depth = self._models()
-        result = enlarge(picture, models, self.job.options, depth=depth(picture)).photo
+        upscaled = enlarge(picture, models, self.job.options, depth=depth(picture))
+        for incident in upscaled.incidents:
+            self.console.warning(f"{photo}: {incident}")
+        result = upscaled.photo
         write_photo(stripped(result) if files.strip else result, target, force)
 
 

@@ -63,6 +63,8 @@ def run(job: UpscaleJob, console: Console) -> None:
         from ssr_cli.enlarge import enlarge
 
         result = enlarge(photo, models, job.options, tell, source(photo))
+    for incident in result.incidents:
+        console.warning(f"{job.photo}: {incident}")
     write(photo, result, models, target, extras, job.force, job.files.strip)
     console.result(
         describe(job.photo, target, extras, result)
@@ -126,6 +128,7 @@ def describe(source: Path, target: Path, extras: dict[str, Path], result: Upscal
         "height": result.photo.height,
         "lr_psnr_before": result.lr_psnr_before,
         "lr_psnr_after": result.lr_psnr_after,
+        "incidents": list(result.incidents),
         "blur_radius_px": float(result.analysis.field.radius_px.median()),
         **{tag: str(path) for tag, path in extras.items()},
     }

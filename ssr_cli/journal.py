@@ -61,7 +61,8 @@ class Journal:
         self.done: dict[tuple[str, str], dict[str, Any]] = {}
         try:
             if self.path.exists():
-                for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                # by newline alone: names may hold what splitlines takes for one (U+0085, U+2028)
+                for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
                     self._learn(line)
             with self.path.open("a", encoding="utf-8") as file:
                 if file.tell() and not self._ends_whole():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,15 @@ from ssr_cli.errors import SsrError
 Mode = Literal["human", "json", "quiet"]
 #: Called with (what is being done, done, total).
 Tell = Callable[[str, int, int], None]
+
+
+def finite(value: Any) -> Any:
+    """The value with None for infinities (PSNR of equal photos) and NaN, which strict JSON does not know."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 class Console:
@@ -29,7 +39,7 @@ class Console:
     def result(self, value: str | dict[str, Any]) -> None:
         """A result, on stdout: text for a person, an object for a machine."""
         if isinstance(value, dict):
-            print(json.dumps(value, ensure_ascii=False), flush=True)
+            print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False), flush=True)
         else:
             print(value, flush=True)
 

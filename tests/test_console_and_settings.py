@@ -98,3 +98,13 @@ def test_an_environment_that_is_off(monkeypatch) -> None:
 def test_ranges(values: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         UpscaleOptions(**values)  # type: ignore[arg-type]
+
+
+def test_json_is_strict(capsys) -> None:
+    import json
+    import math
+
+    from ssr_cli.console import Console
+
+    Console("json").result({"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}, "e": (math.nan, "x")})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": {"d": None}, "e": [None, "x"]}

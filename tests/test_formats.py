@@ -213,6 +213,37 @@ def test_sixteen_bits_become_eight_without_steps(tmp_path: Path) -> None:
     assert len(np.unique(plain)) <= 5
 
 
+def test_five_thousand_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+    """No traceback, no hang, no value that is no number, whatever a disk or a phone did to a file."""
+    kinds = [("a.png", "RGBA", False), ("b.png", "RGB", True), ("c.png", "LA", True), ("a.jpg", "RGB", False)]
+    kinds += [("a.webp", "RGBA", False), ("a.tif", "RGB", False), ("b.tif", "RGBA", True), ("a.avif", "RGB", False)]
+    whole: dict[str, bytes] = {}
+    for name, mode, deep in kinds:
+        write_photo(_photo(mode, deep), tmp_path / name)
+        whole[name] = (tmp_path / name).read_bytes()
+    for name in ("a.gif", "a.bmp"):
+        Image.new("P" if name == "a.gif" else "RGB", (32, 24)).save(tmp_path / name)
+        whole[name] = (tmp_path / name).read_bytes()
+    names, read = list(whole), 0
+    for seed in range(5000):
+        rng = np.random.default_rng(seed)
+        name = names[seed % len(names)]
+        data = bytearray(whole[name])
+        for place in rng.integers(0, len(data), int(rng.integers(1, 12))):
+            data[place] = int(rng.integers(256))
+        if rng.random() < 0.4:
+            data = data[: int(rng.integers(1, len(data) + 1))]
+        (tmp_path / name).write_bytes(data)
+        try:
+            photo = read_photo(tmp_path / name, max_pixels=1_000_000)
+        except InputError as error:
+            assert name in error.message, seed
+            continue
+        assert bool(photo.rgb.isfinite().all()), seed
+        read += 1
+    assert read > 500
+
+
 # ---------------------------------------------------------------- transparency
 
 

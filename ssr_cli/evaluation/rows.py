@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ssr_cli.console import finite
 from ssr_cli.errors import OutputError
 
 if TYPE_CHECKING:
@@ -30,15 +30,6 @@ _COLUMNS = {
 }
 
 
-def _finite(value: Any) -> Any:
-    """The value with None for infinities (PSNR of equal photos) and NaN, which strict JSON does not know."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
-
-
 @contextmanager
 def row_writer(path: Path | None) -> Iterator[Callable[[Row], None]]:
     """Give a function that appends a row to a JSON-lines file, flushed at once; it does nothing when `path` is None.
@@ -56,7 +47,7 @@ def row_writer(path: Path | None) -> Iterator[Callable[[Row], None]]:
     with file:
 
         def write(row: Row) -> None:
-            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+            file.write(json.dumps(finite(row), allow_nan=False) + "\n")
             file.flush()
 
         yield write

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
         AttributeError,
         RuntimeError,
         MemoryError,
+        zlib.error,
     ) as error:
         # Decoders report damage with whatever exception they stumbled over.
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error

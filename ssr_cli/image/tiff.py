@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _UPRIGHT = {
     7: (True, True, True),
     8: (True, True, False),
 }
+# What tifffile has to say of a damaged file is said by us, in one sentence.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 #: Plain TIFF ends at 4 GB.
 _LARGE = 3_900_000_000
 

@@ -20,6 +20,7 @@ def enlarge(
     options: UpscaleOptions,
     progress: Progress | None = None,
     depth: DepthMap | None = None,
+    bits: int | None = None,
 ) -> Upscaled:
     """As `pipeline.upscale`, for photos with transparency too.
 
@@ -32,11 +33,12 @@ def enlarge(
         options: see `pipeline.upscale`.
         progress: receives stages.
         depth: to begin with, at the photo's size.
+        bits: see `pipeline.upscale`.
     """
     alpha = photo.metadata.get("alpha")
     if alpha is None:
-        return upscale(photo, models, options, progress, depth)
-    result = upscale(Photo(bleed(photo.rgb, alpha), photo.metadata), models, options, progress, depth)
+        return upscale(photo, models, options, progress, depth, bits)
+    result = upscale(Photo(bleed(photo.rgb, alpha), photo.metadata), models, options, progress, depth, bits)
     size = (result.photo.height, result.photo.width)
     if float(alpha.max() - alpha.min()) == 0.0:
         mask = alpha[:1, :1].expand(*size)

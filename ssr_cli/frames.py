@@ -18,7 +18,7 @@ class Photo:
     """A decoded photo.
 
     Attributes:
-        rgb: (3, h, w), encoded sRGB, 0..1.
+        rgb: (3, h, w), encoded sRGB, float32 in 0..1; a result that is only to be written may be uint8 or uint16.
         metadata: what is written back with the result (see `image.reading.read_photo`).
     """
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from ssr_cli.canvas import Canvas
 from ssr_cli.diffusion.consistency import field_operator, project
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Progress, Work, cut, fit_rounds, prepare, refine
@@ -185,6 +186,7 @@ def upscale(
     options: UpscaleOptions,
     progress: Progress | None = None,
     depth: DepthMap | None = None,
+    bits: int | None = None,
 ) -> Upscaled:
     """Make a photo larger and keep it true.
 
@@ -194,6 +196,7 @@ def upscale(
         options: scale, steps, seed, tile, consistency.
         progress: receives stages.
         depth: to begin with, at the photo's size; None estimates it.
+        bits: 8 or 16 gives a result of whole numbers where that is what comes out of the last step; None float32.
 
     Returns:
         The result of exactly `round(h * scale)` x `round(w * scale)` pixels and what is known about it.
@@ -210,22 +213,26 @@ def upscale(
         work = prepare(photo, models, tile, depth)
         priors = fit_rounds(work, models, tell, options.ablation.rounds)
         maps, energy = Maps(work), _Energy()
-        out = torch.empty(3, work.photo.shape[-2] * scale, work.photo.shape[-1] * scale)
         diffused = models.stable is not None and options.steps > 0
         first = replace(options, steps=0, consistency=False) if diffused else options
+        size = (max(1, round(photo.height * options.scale)), max(1, round(photo.width * options.scale)))
+        final = not diffused and size == (photo.height * scale, photo.width * scale)
+        # a picture that goes on being worked on is whole cells large, and exact
+        height, width = size if final else (n * scale for n in work.photo.shape[-2:])
+        canvas = Canvas(height, width, bits if final else None)
         for done, piece in enumerate(work.tiles):
             tell("restoring", done, len(work.tiles))
             rows, columns = piece.outer(scale)
             core = _restore_tile(work, piece, models, first, priors, maps, energy)
-            out[:, rows, columns] = checked(core, work.photo[(0, slice(None), *piece.outer())])
+            canvas.put(rows, columns, checked(core, work.photo[(0, slice(None), *piece.outer())]))
         tell("restoring", len(work.tiles), len(work.tiles))
+        out = canvas.pixels
         if diffused:
             drawn = draw_stable(work, models, options, priors, out, _dropped(options, models.device), tell)
             out = checked(drawn, work.photo)
             if options.consistency:
                 _hold_tiles(work, models, priors, out, energy)
         rgb = out[:, : photo.height * scale, : photo.width * scale]
-        size = (max(1, round(photo.height * options.scale)), max(1, round(photo.width * options.scale)))
         if size != tuple(rgb.shape[-2:]):
             rgb = resize(rgb, size).clamp(0, 1)  # step 4
         analysis = maps.analysis(work, priors, scale)

@@ -198,6 +198,21 @@ def test_limits_of_formats_are_known_before_the_work(tmp_path: Path) -> None:
     assert {"png", "jpg", "webp", "tif", "avif"} == set(WRITTEN.values())
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.uint16])
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_whole_numbers_are_written_as_they_are(kind: torch.dtype, mode: str, suffix: str, tmp_path: Path) -> None:
+    """A file of whole numbers is the file of the same values in float32."""
+    photo = _photo(mode, deep=kind == torch.uint16)
+    if suffix == ".jpg" and mode.endswith("A"):
+        return
+    largest = 255 if kind == torch.uint8 else 65_535
+    whole = Photo((photo.rgb * largest).round().to(kind), photo.metadata)
+    write_photo(photo, tmp_path / f"a{suffix}")
+    write_photo(whole, tmp_path / f"b{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
 def test_sixteen_bits_become_eight_without_steps(tmp_path: Path) -> None:
     """A ramp over four levels of eight bits: rounding makes four flat steps, dithering keeps the slope."""
     ramp = torch.linspace(100, 104, 512).expand(3, 64, -1) / 255

@@ -140,6 +140,19 @@ def test_what_fails_on_a_device_is_done_on_the_cpu(tiny_models, monkeypatch) -> 
     assert any("memory ran out on meta" in incident for incident in result.incidents)
 
 
+@pytest.mark.parametrize(("bits", "largest"), [(8, 255), (16, 65_535)])
+@pytest.mark.parametrize("tile", [0, 32])
+def test_whole_numbers_are_the_rounded_result(bits: int, largest: int, tile: int, tiny_models) -> None:
+    photo = _photo(41, 50)
+    exact = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile)).photo.rgb
+    whole = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile), bits=bits).photo.rgb
+    assert whole.dtype == {8: torch.uint8, 16: torch.uint16}[bits]
+    assert torch.equal(whole.float(), (exact.clamp(0, 1) * largest).round())
+    # what is resized afterwards stays exact until then
+    other = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile, scale=2.5), bits=bits).photo.rgb
+    assert other.dtype == torch.float32
+
+
 def test_progress_is_told_to_its_end(tiny_models) -> None:
     told: list[tuple[str, int, int]] = []
     pipeline.upscale(_photo(64, 64), tiny_models, UpscaleOptions(tile=32), lambda *a: told.append(a))

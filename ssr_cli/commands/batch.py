@@ -198,7 +198,9 @@ class _Worker:
         from ssr_cli.enlarge import enlarge
 
         models, depth = self._models()
-        upscaled = enlarge(picture, models, self.job.options, depth=depth(picture))
+        upscaled = enlarge(
+            picture, models, self.job.options, depth=depth(picture), bits=picture.metadata.get("bits", 8)
+        )
         for incident in upscaled.incidents:
             self.console.warning(f"{photo}: {incident}")
         result = upscaled.photo

@@ -62,7 +62,7 @@ def run(job: UpscaleJob, console: Console) -> None:
     with console.progress(job.photo.name) as tell:
         from ssr_cli.enlarge import enlarge
 
-        result = enlarge(photo, models, job.options, tell, source(photo))
+        result = enlarge(photo, models, job.options, tell, source(photo), photo.metadata.get("bits", 8))
     for incident in result.incidents:
         console.warning(f"{job.photo}: {incident}")
     write(photo, result, models, target, extras, job.force, job.files.strip)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from ssr_cli.canvas import as_float
 from ssr_cli.errors import OutputError
 from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
@@ -21,6 +23,8 @@ from ssr_cli.image.metadata import tidy_exif, tidy_xmp, with_iptc
 from ssr_cli.paths import publish
 
 _JPEG_SEGMENT = 65_500
+#: Rows that are rounded at a time.
+_ROWS = 256
 #: What Pillow's encoders are told.
 _ENCODING: dict[str, dict[str, Any]] = {
     "png": {"compress_level": 4},
@@ -30,13 +34,30 @@ _ENCODING: dict[str, dict[str, Any]] = {
 }
 
 
-def _eight_bits(planes: Tensor, dithered: bool) -> Tensor:
-    """Planes (c, h, w) in 0..1 as bytes; a photo that had more bits is dithered, or its gradients would show steps."""
-    values = planes.clamp(0, 1) * 255
-    if dithered:
-        noise = torch.rand((2, *values.shape), generator=torch.Generator().manual_seed(0))
-        values = values + noise[0] - noise[1]  # triangular, so that the error's strength does not follow the picture
-    return values.clamp(0, 255).round().byte()
+def _eight_bits(planes: Tensor, dithered: bool) -> npt.NDArray[np.uint8]:
+    """Planes (c, h, w) of any kind as bytes (h, w, c), some rows at a time.
+
+    A photo that had more bits is dithered, or its gradients would show steps.
+    """
+    channels, height, width = planes.shape
+    out = np.empty((height, width, channels), np.uint8)
+    source = torch.Generator().manual_seed(0)
+    for top in range(0, height, _ROWS):
+        band = planes[:, top : top + _ROWS]
+        if band.dtype != torch.uint8:
+            values = as_float(band).clamp(0, 1) * 255
+            if dithered:
+                # triangular, so that the error's strength does not follow the picture
+                noise = torch.rand((2, *values.shape), generator=source)
+                values = values + noise[0] - noise[1]
+            band = values.clamp(0, 255).round().byte()
+        out[top : top + _ROWS] = band.permute(1, 2, 0).numpy()
+    return out
+
+
+def _grey(planes: Tensor) -> Tensor:
+    """The mean of the channels (1, h, w), float32; a grey photo's differ by rounding alone."""
+    return torch.cat([as_float(planes[:, i : i + _ROWS]).mean(0) for i in range(0, planes.shape[1], _ROWS)])[None]
 
 
 def _alpha(photo: Photo) -> Tensor | None:
@@ -52,23 +73,31 @@ def to_image(photo: Photo) -> Image.Image:
     """The photo as an 8-bit picture: grey stays grey, alpha is attached."""
     dithered = photo.metadata.get("bits") == 16
     if photo.metadata.get("grey"):
-        image = Image.fromarray(_eight_bits(photo.rgb.mean(0, keepdim=True), dithered)[0].numpy())
+        image = Image.fromarray(_eight_bits(_grey(photo.rgb), dithered)[..., 0])
     else:
-        image = Image.fromarray(_eight_bits(photo.rgb, dithered).permute(1, 2, 0).contiguous().numpy())
+        image = Image.fromarray(_eight_bits(photo.rgb, dithered))
     alpha = _alpha(photo)
     if alpha is not None:
-        image.putalpha(Image.fromarray(_eight_bits(alpha, False)[0].numpy()))
+        image.putalpha(Image.fromarray(_eight_bits(alpha, False)[..., 0]))
     return image
 
 
-def _to_samples(photo: Photo) -> deep_png.Samples:
-    """The photo as 16-bit samples (h, w, c)."""
-    planes = photo.rgb.mean(0, keepdim=True) if photo.metadata.get("grey") else photo.rgb
+def _to_samples(photo: Photo) -> npt.NDArray[np.uint16]:
+    """The photo as 16-bit samples (h, w, c), some rows at a time."""
+    planes = [_grey(photo.rgb) if photo.metadata.get("grey") else photo.rgb]
     alpha = _alpha(photo)
     if alpha is not None:
-        planes = torch.cat([planes, alpha])
-    pixels = (planes.clamp(0, 1).permute(1, 2, 0) * 65_535).round()
-    return pixels.numpy().astype(np.uint16)
+        planes.append(alpha)
+    out = np.empty((photo.height, photo.width, sum(len(p) for p in planes)), np.uint16)
+    channel = 0
+    for group in planes:
+        for top in range(0, photo.height, _ROWS):
+            band = group[:, top : top + _ROWS]
+            if band.dtype != torch.uint16:
+                band = (as_float(band).clamp(0, 1) * 65_535).round()
+            out[top : top + _ROWS, :, channel : channel + len(group)] = band.permute(1, 2, 0).numpy()
+        channel += len(group)
+    return out
 
 
 def check_format(photo: Photo, path: Path, scale: float = 1.0) -> None:

@@ -336,10 +336,16 @@ def test_synthetic_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
     assert turns[0]["depth_spearman"] == pytest.approx(-turns[1]["depth_spearman"])
     assert [t.get("held_out_db") for t in turns] == [None, 30.0, 31.0]
     assert "depth_spearman" not in rows[-1]["rounds"][1]  # one photo at one depth has no order to get right
-    assert [title.split(":")[0] for title, _, _ in console.tables] == ["defocus", "single", "Per round"]
-    assert [[line[0], line[2]] for line in console.tables[-1][2]] == [
-        [kind, turn] for kind in ("defocus", "single") for turn in ("before", "1", "2")
-    ]
+    titles = [title.split(":")[0] for title, _, _ in console.tables]
+    assert titles == ["defocus", "single", *synthetic._ROUND_TABLES]
+    kernels, held_out, depth = console.tables[2:]
+    assert [line[:2] for line in kernels[2]] == [[kind, turn] for kind in ("defocus", "single") for turn in ("1", "2")]
+    assert [line[:2] for line in depth[2]] == [["defocus", turn] for turn in ("before", "1", "2")]
+    assert len(held_out[2]) == 4
+    # every table fits a terminal
+    for _, columns, cells in console.tables[2:]:
+        assert sum(max(len(word) for word in c.split()) + 3 for c in columns) <= 80
+        assert all(len(line) == len(columns) for line in cells)
     assert len(lines.read_text().splitlines()) == 12
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,12 +34,12 @@ def sample(model: Denoiser, start: Tensor, steps: int) -> Tensor:
     return z
 
 
-def _mix(value: Tensor) -> Tensor:
-    """One round of a 32-bit integer hash (finalizer of MurmurHash3), held in int64."""
-    mask = 0xFFFFFFFF
-    value = (value ^ (value >> 16)) * 0x85EBCA6B & mask
-    value = (value ^ (value >> 13)) * 0xC2B2AE35 & mask
-    return value ^ (value >> 16)
+def _mix(value: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """One round of a 32-bit integer hash (finalizer of MurmurHash3); products wrap around, as they should."""
+    value = (value ^ (value >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    value = (value ^ (value >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    mixed: npt.NDArray[np.uint32] = value ^ (value >> np.uint32(16))
+    return mixed
 
 
 def place_noise(seed: int, top: int, left: int, height: int, width: int, channels: int = 3) -> Tensor:
@@ -54,13 +56,16 @@ def place_noise(seed: int, top: int, left: int, height: int, width: int, channel
     Returns:
         (1, channels, height, width) float32 on the CPU; any window of it equals the same window of the whole.
     """
-    rows = torch.arange(top, top + height, dtype=torch.int64).view(1, -1, 1)
-    columns = torch.arange(left, left + width, dtype=torch.int64).view(1, 1, -1)
-    planes = torch.arange(channels, dtype=torch.int64).view(-1, 1, 1)
-    key = _mix((seed * 0x9E3779B1 + planes * 0x7F4A7C15) & 0xFFFFFFFF)
-    base = _mix((key + _mix((rows * 0x27D4EB2F) & 0xFFFFFFFF) + columns * 0x165667B1) & 0xFFFFFFFF)
-    first, second = _mix(base ^ 0x5BD1E995), _mix((base + 0x68E31DA4) & 0xFFFFFFFF)
+    rows = np.arange(top, top + height, dtype=np.uint32).reshape(1, -1, 1)
+    columns = np.arange(left, left + width, dtype=np.uint32).reshape(1, 1, -1)
+    planes = np.arange(channels, dtype=np.uint32).reshape(-1, 1, 1)
+    key = _mix(np.uint32(seed * 0x9E3779B1 & 0xFFFFFFFF) + planes * np.uint32(0x7F4A7C15))
+    base = _mix(key + _mix(rows * np.uint32(0x27D4EB2F)) + columns * np.uint32(0x165667B1))
+    first, second = (
+        torch.from_numpy(_mix(salted).astype(np.float32))
+        for salted in (base ^ np.uint32(0x5BD1E995), base + np.uint32(0x68E31DA4))
+    )
     # Box-Muller; the half keeps the logarithm finite.
-    u1 = (first.to(torch.float32) + 0.5) / 2**32
-    u2 = second.to(torch.float32) / 2**32
+    u1 = (first + 0.5) / 2**32
+    u2 = second / 2**32
     return ((-2 * u1.clamp(1e-12, 1).log()).sqrt() * torch.cos(2 * torch.pi * u2))[None]

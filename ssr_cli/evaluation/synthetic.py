@@ -38,16 +38,32 @@ NOISE = 2 / 255
 TRUE_DEPTH, SPOILED_DEPTH = "ssr, true depth", "ssr, spoiled depth"
 #: Figures of a round and their headings.
 _ROUND_FIGURES = {
-    "sigma_error_px": "sigma error px",
-    "axis_ratio_error": "axis ratio error",
-    "angle_error_deg": "angle error deg",
-    "blur_error": "blur error",
+    "sigma_error_px": "sigma px",
+    "axis_ratio_error": "axis ratio",
+    "angle_error_deg": "angle deg",
+    "blur_error": "blur",
     "blur_error_single": "best single kernel",
-    "held_out_db": "held-out LR-PSNR dB",
-    "held_out_db_single": "best single kernel, held out",
+    "held_out_db": "field dB",
+    "held_out_db_single": "best single kernel dB",
     "gate_follows_blur": "kernel gate ~ blur",
-    "depth_spearman": "depth Spearman",
-    "depth_edge_error": "depth edge error",
+    "depth_spearman": "Spearman",
+    "depth_edge_error": "edge error",
+}
+#: What is printed together, so that a table fits a terminal of 80 columns.
+_ROUND_TABLES = {
+    "Kernel errors per round": (
+        "sigma_error_px",
+        "axis_ratio_error",
+        "angle_error_deg",
+        "blur_error",
+        "blur_error_single",
+    ),
+    "LR-PSNR on pixels held out of the estimate, and AMF's gate": (
+        "held_out_db",
+        "held_out_db_single",
+        "gate_follows_blur",
+    ),
+    "Depth per round": ("depth_spearman", "depth_edge_error"),
 }
 
 
@@ -200,13 +216,16 @@ def print_rounds(rows: Sequence[Row], console: Console) -> None:
     table = round_means(rows)
     if not table:
         return
-    cells = [
-        [
-            row["set"],
-            row["method"],
-            "before" if row["round"] == 0 else str(row["round"]),
-            *(cell(row[f], 3) for f in _ROUND_FIGURES),
+    for title, figures in _ROUND_TABLES.items():
+        columns = {f: _ROUND_FIGURES[f] for f in figures}
+        cells = [
+            [
+                row["set"] if row["method"] == table[0]["method"] else f"{row['set']}, {row['method']}",
+                "before" if row["round"] == 0 else str(row["round"]),
+                *(cell(row[f], 3) for f in columns),
+            ]
+            for row in table
+            if any(row[f] is not None for f in columns)
         ]
-        for row in table
-    ]
-    console.table("Per round", ["set", "method", "round", *_ROUND_FIGURES.values()], cells)
+        if cells:
+            console.table(title, ["set", "round", *columns.values()], cells)

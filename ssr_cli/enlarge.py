@@ -21,6 +21,7 @@ def enlarge(
     progress: Progress | None = None,
     depth: DepthMap | None = None,
     bits: int | None = None,
+    map_pixels: int | None = None,
 ) -> Upscaled:
     """As `pipeline.upscale`, for photos with transparency too.
 
@@ -34,16 +35,19 @@ def enlarge(
         progress: receives stages.
         depth: to begin with, at the photo's size.
         bits: see `pipeline.upscale`.
+        map_pixels: see `Maps`.
     """
     alpha = photo.metadata.get("alpha")
     if alpha is None:
-        return upscale(photo, models, options, progress, depth, bits)
-    result = upscale(Photo(bleed(photo.rgb, alpha), photo.metadata), models, options, progress, depth, bits)
+        return upscale(photo, models, options, progress, depth, bits, map_pixels)
+    result = upscale(Photo(bleed(photo.rgb, alpha), photo.metadata), models, options, progress, depth, bits, map_pixels)
     size = (result.photo.height, result.photo.width)
     if float(alpha.max() - alpha.min()) == 0.0:
         mask = alpha[:1, :1].expand(*size)
     else:
         grey = Photo(alpha.expand(3, -1, -1).contiguous())
         flat = DepthMap(torch.full_like(alpha, 0.5))
-        mask = upscale(grey, models, replace(options, steps=0), progress, flat).photo.rgb.mean(0).clamp(0, 1)
+        mask = (
+            upscale(grey, models, replace(options, steps=0), progress, flat, map_pixels=1).photo.rgb.mean(0).clamp(0, 1)
+        )
     return replace(result, photo=Photo(result.photo.rgb, {**photo.metadata, "alpha": mask}))

@@ -15,13 +15,20 @@ from ssr_cli.tiling import Tile
 
 #: Maps of larger photos are kept at every n-th pixel: the weights of 63 atoms would not fit in memory.
 MAP_PIXELS = 1_000_000
+#: The same where nobody asked for pictures of them: enough for the figures of a whole photo.
+FEW_PIXELS = 65_536
 
 
 class Maps:
-    """Collects the maps of all tiles at a stride that fits in memory."""
+    """Collects the maps of all tiles at a stride that fits in memory.
 
-    def __init__(self, work: Work) -> None:
-        self.stride = max(1, math.ceil(math.sqrt(work.height * work.width / MAP_PIXELS)))
+    Args:
+        work: the photo.
+        pixels: how many of a map's are kept at most, or None for `MAP_PIXELS`.
+    """
+
+    def __init__(self, work: Work, pixels: int | None = None) -> None:
+        self.stride = max(1, math.ceil(math.sqrt(work.height * work.width / (pixels or MAP_PIXELS))))
         self.shape = (math.ceil(work.height / self.stride), math.ceil(work.width / self.stride))
         self.planes: dict[str, Tensor] = {}
 

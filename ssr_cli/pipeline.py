@@ -187,6 +187,7 @@ def upscale(
     progress: Progress | None = None,
     depth: DepthMap | None = None,
     bits: int | None = None,
+    map_pixels: int | None = None,
 ) -> Upscaled:
     """Make a photo larger and keep it true.
 
@@ -197,6 +198,7 @@ def upscale(
         progress: receives stages.
         depth: to begin with, at the photo's size; None estimates it.
         bits: 8 or 16 gives a result of whole numbers where that is what comes out of the last step; None float32.
+        map_pixels: see `Maps`.
 
     Returns:
         The result of exactly `round(h * scale)` x `round(w * scale)` pixels and what is known about it.
@@ -212,7 +214,7 @@ def upscale(
         tell("estimating depth", 0, 1)
         work = prepare(photo, models, tile, depth)
         priors = fit_rounds(work, models, tell, options.ablation.rounds)
-        maps, energy = Maps(work), _Energy()
+        maps, energy = Maps(work, map_pixels), _Energy()
         diffused = models.stable is not None and options.steps > 0
         first = replace(options, steps=0, consistency=False) if diffused else options
         size = (max(1, round(photo.height * options.scale)), max(1, round(photo.width * options.scale)))

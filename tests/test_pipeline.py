@@ -153,6 +153,14 @@ def test_whole_numbers_are_the_rounded_result(bits: int, largest: int, tile: int
     assert other.dtype == torch.float32
 
 
+def test_maps_nobody_asked_for_are_small(tiny_models) -> None:
+    photo = _photo(64, 80)
+    whole, few = (pipeline.upscale(photo, tiny_models, UpscaleOptions(), map_pixels=n) for n in (None, 500))
+    assert torch.equal(whole.photo.rgb, few.photo.rgb)
+    assert few.analysis.field.weights[0].numel() <= 500
+    assert torch.allclose(few.analysis.field.radius_px, whole.analysis.field.radius_px[::4, ::4], atol=1e-5)
+
+
 def test_progress_is_told_to_its_end(tiny_models) -> None:
     told: list[tuple[str, int, int]] = []
     pipeline.upscale(_photo(64, 64), tiny_models, UpscaleOptions(tile=32), lambda *a: told.append(a))

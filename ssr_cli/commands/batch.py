@@ -196,11 +196,12 @@ class _Worker:
         check_writable(target, force)
         check_format(picture, target, self.job.options.scale)
         from ssr_cli.enlarge import enlarge
+        from ssr_cli.maps import FEW_PIXELS
 
         models, depth = self._models()
-        upscaled = enlarge(
-            picture, models, self.job.options, depth=depth(picture), bits=picture.metadata.get("bits", 8)
-        )
+        bits = picture.metadata.get("bits", 8)
+        options, start = self.job.options, depth(picture)
+        upscaled = enlarge(picture, models, options, depth=start, bits=bits, map_pixels=FEW_PIXELS)
         for incident in upscaled.incidents:
             self.console.warning(f"{photo}: {incident}")
         result = upscaled.photo

@@ -61,8 +61,10 @@ def run(job: UpscaleJob, console: Console) -> None:
     source = load_depth(job.depth, job.depth_invert, models.device, console)
     with console.progress(job.photo.name) as tell:
         from ssr_cli.enlarge import enlarge
+        from ssr_cli.maps import FEW_PIXELS
 
-        result = enlarge(photo, models, job.options, tell, source(photo), photo.metadata.get("bits", 8))
+        bits, few = photo.metadata.get("bits", 8), None if extras else FEW_PIXELS
+        result = enlarge(photo, models, job.options, tell, source(photo), bits, few)
     for incident in result.incidents:
         console.warning(f"{job.photo}: {incident}")
     write(photo, result, models, target, extras, job.force, job.files.strip)

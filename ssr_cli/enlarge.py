@@ -8,7 +8,7 @@ import torch
 
 from ssr_cli.estimation import Progress
 from ssr_cli.frames import DepthMap, Photo, Upscaled
-from ssr_cli.image.alpha import bleed
+from ssr_cli.image.alpha import bleed, within_neighbours
 from ssr_cli.pipeline import upscale
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models
@@ -47,7 +47,6 @@ def enlarge(
     else:
         grey = Photo(alpha.expand(3, -1, -1).contiguous())
         flat = DepthMap(torch.full_like(alpha, 0.5))
-        mask = (
-            upscale(grey, models, replace(options, steps=0), progress, flat, map_pixels=1).photo.rgb.mean(0).clamp(0, 1)
-        )
+        enlarged = upscale(grey, models, replace(options, steps=0), progress, flat, map_pixels=1).photo.rgb
+        mask = within_neighbours(enlarged.mean(0), alpha)
     return replace(result, photo=Photo(result.photo.rgb, {**photo.metadata, "alpha": mask}))

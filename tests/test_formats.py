@@ -15,7 +15,7 @@ from ssr_cli.enlarge import enlarge
 from ssr_cli.errors import InputError, OutputError, UsageError
 from ssr_cli.frames import Photo
 from ssr_cli.image import tiff
-from ssr_cli.image.alpha import bleed
+from ssr_cli.image.alpha import bleed, within_neighbours
 from ssr_cli.image.formats import EXTRAS, WRITTEN
 from ssr_cli.image.metadata import iptc_segment, stripped
 from ssr_cli.image.reading import read_photo
@@ -275,6 +275,20 @@ def test_hidden_colours_are_replaced_by_their_surroundings() -> None:
     assert float(filled[1].max()) < 0.01
     assert torch.equal(bleed(rgb, torch.zeros(40, 40)), rgb)
     assert torch.equal(bleed(rgb, torch.ones(40, 40)), rgb)
+
+
+def test_a_mask_has_no_ring() -> None:
+    alpha = torch.zeros(16, 16)
+    alpha[4:12, 4:12] = 1.0
+    mask = torch.nn.functional.interpolate(alpha[None, None], scale_factor=4.0, mode="bicubic")[0, 0]
+    mask = mask + 0.05 * torch.randn(64, 64)  # a net's overshoot
+    kept = within_neighbours(mask, alpha)
+    assert float(kept[:12].max()) == 0.0
+    assert float(kept[20:44, 20:44].min()) == 1.0
+    edge = kept[12:20, 32]
+    assert float(edge.max() - edge.min()) > 0.7
+    half = torch.full((8, 8), 0.5)
+    assert torch.equal(within_neighbours(torch.rand(32, 32), half), torch.full((32, 32), 0.5))
 
 
 def test_no_halo_of_what_was_hidden(tiny_models) -> None:

@@ -289,6 +289,41 @@ def test_a_model_from_the_hub_does_the_work(home: Home, hub: Hub, tiny_checkpoin
     assert (home.folder / "a_x4.png").is_file()
 
 
+def test_a_stable_diffusion_checkpoint_comes_from_the_hub_whole(
+    home: Home, hub: Hub, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    """Adapter, suite and backbone from three repositories, pulled once, used without network."""
+    from dataclasses import asdict
+
+    from PIL import Image
+
+    from ssr_cli.weights import save_checkpoint
+    from tests.test_stable import _tiny_adapter
+    from tests.tiny_sd import FILES, write_backbone
+
+    write_backbone(tmp_path / "sd")
+    hub.repos["me/sd"] = {name: (tmp_path / "sd" / name).read_bytes() for name in FILES}
+    hub.repos["me/suite"] = {"ssr.safetensors": tiny_checkpoint.read_bytes()}
+    adapter = _tiny_adapter(seed=5)
+    config = {"kind": "sd-adapter", "backbone": "sd", "suite": "me/suite", "adapter": asdict(adapter.config)}
+    save_checkpoint(tmp_path / "adapter.safetensors", config, adapter.state_dict(), {})
+    hub.repos["me/adapter"] = {"ssr.safetensors": (tmp_path / "adapter.safetensors").read_bytes()}
+    files = ", ".join(f'{{name = "{name}"}}' for name in FILES)
+    home.table.write_text(
+        f'[models.sd]\nkind = "sd-backbone"\nlicence = "x"\nrepo = "me/sd"\nrevision = "{COMMIT}"\nfiles = [{files}]\n'
+    )
+    assert home.ssr("models", "pull", "sd").returncode == 0
+    Image.new("RGB", (16, 16), "teal").save(home.folder / "a.png")
+    first = home.ssr("upscale", str(home.folder / "a.png"), "--model", "me/adapter")
+    assert first.returncode == 0, first.stderr
+    made = (home.folder / "a_x4.png").read_bytes()
+    asked = len(hub.asked)
+    again = home.ssr("upscale", str(home.folder / "a.png"), "--model", f"me/adapter@{COMMIT}", "--force")
+    assert again.returncode == 0, again.stderr
+    assert (home.folder / "a_x4.png").read_bytes() == made
+    assert not any("me/sd" in path or "me/adapter" in path for _, path, _ in hub.asked[asked:])
+
+
 def test_a_table_of_ones_own_adds_and_overrides(home: Home) -> None:
     listed = home.ssr("models", "list", "--json")
     assert {"lite", "mine"} <= {json.loads(line)["id"] for line in listed.stdout.splitlines()}

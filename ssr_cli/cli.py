@@ -35,6 +35,7 @@ from ssr_cli.cli_options import (
 )
 from ssr_cli.console import Console
 from ssr_cli.errors import ExitCode, SsrError
+from ssr_cli.settings import MAX_PIXELS
 
 #: Typer may carry its own copy of click; this is the base of its usage errors either way.
 _ClickException = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -88,7 +89,7 @@ def upscale(
     format: Format = "png",
     strip: Strip = False,
     first_frame: FirstFrame = False,
-    max_pixels: MaxPixels = 100_000_000,
+    max_pixels: MaxPixels = MAX_PIXELS,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -119,7 +120,7 @@ def batch(
     format: Format = "png",
     strip: Strip = False,
     first_frame: FirstFrame = False,
-    max_pixels: MaxPixels = 100_000_000,
+    max_pixels: MaxPixels = MAX_PIXELS,
     on_exists: Annotated[
         str, typer.Option(help="Where a result exists already: skip, rename, overwrite or error.")
     ] = "skip",

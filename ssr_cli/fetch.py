@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from ssr_cli.catalogue import Entry, WeightsFile
 from ssr_cli.errors import WeightsError
+from ssr_cli.paths import digest
 from ssr_cli.places import Place, Progress, Unavailable, places_of
 
 _PACKAGE = Path(__file__).parent
 #: Files up to this are hashed at every use (some milliseconds); larger ones when they are downloaded or verified.
 _HASHED_AT_USE = 64_000_000
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fault(path: Path, file: WeightsFile, hashed: bool = True) -> str | None:

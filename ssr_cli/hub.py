@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from ssr_cli.catalogue import CHECKPOINT_NAME, Entry, WeightsFile
 from ssr_cli.errors import UsageError, WeightsError
-from ssr_cli.fetch import digest, fetch_file
+from ssr_cli.fetch import fetch_file
+from ssr_cli.paths import digest, make_folder, publish
 from ssr_cli.places import Progress, Unavailable, check_reachable, offline
 
 T = TypeVar("T")
@@ -90,8 +91,6 @@ def write_entry(entry: Entry, table: Path) -> None:
     """
     import tomlkit
     from tomlkit.exceptions import ParseError
-
-    from ssr_cli.paths import make_folder, publish
 
     try:
         document = tomlkit.parse(table.read_text(encoding="utf-8")) if table.is_file() else tomlkit.document()

@@ -34,16 +34,6 @@ def options_key(options: UpscaleOptions, files: FileOptions, model: str, depth: 
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, 64 hex digits.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class Journal:
     """Lines of one results' folder.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -97,6 +98,16 @@ def plan_batch(
             target = target.with_name(f"{photo.stem}_{photo.suffix[1:]}_x{scale:g}{suffix}")
         plan.append((photo, target))
     return plan
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(folder: Path) -> None:

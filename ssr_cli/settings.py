@@ -15,6 +15,8 @@ DEFAULT_STEPS = 1
 DEFAULT_SCALE = 4.0
 #: LR side of a tile when the photo is too large to be worked on whole.
 DEFAULT_TILE = 512
+#: A photo may have this many pixels unless more are allowed.
+MAX_PIXELS = 100_000_000
 #: Formats that results are written in.
 FORMATS = ("png", "jpg", "webp", "tif", "avif")
 #: Settings a config file or `SSR_<NAME>` may change, with their types.
@@ -97,7 +99,7 @@ class FileOptions:
     format: str = "png"
     strip: bool = False
     first_frame: bool = False
-    max_pixels: int = 100_000_000
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         """Enforce the ranges."""

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from ssr_cli import catalogue, fetch, weights
 from ssr_cli.errors import WeightsError
+from ssr_cli.paths import digest
 from ssr_cli.suite import SuiteConfig, load_models
 from tests.conftest import TINY, tiny_suite
 from tests.golden.lite import FILE, TOLERANCE, answers
@@ -25,7 +26,7 @@ def test_the_bundled_checkpoint_is_small_licensed_and_complete() -> None:
     entry = catalogue.read_table(catalogue.bundled_table())["lite"]
     path = weights.locate("lite")
     assert entry.size == path.stat().st_size <= 16_000_000
-    assert entry.files[0].sha256 == fetch.digest(path)
+    assert entry.files[0].sha256 == digest(path)
     checkpoint = weights.load_checkpoint("lite")
     assert checkpoint.config == json.loads(json.dumps(SuiteConfig().to_dict()))
     assert checkpoint.provenance["licence"] == entry.licence == "CC-BY-SA-4.0"

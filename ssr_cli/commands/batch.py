@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ssr_cli.commands.upscale import load, load_depth
 from ssr_cli.console import Console
 from ssr_cli.errors import BatchFailed, InputError, SsrError, UsageError
-from ssr_cli.journal import NAME, Journal, content_hash, options_key
-from ssr_cli.paths import check_writable, expand_folder, make_folder, plan_batch
+from ssr_cli.journal import NAME, Journal, options_key
+from ssr_cli.paths import check_writable, digest, expand_folder, make_folder, plan_batch
 from ssr_cli.settings import FileOptions, UpscaleOptions
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class _Worker:
         self.job = job
         self.console = console
         self.loaded: tuple[Models, DepthSource] | None = None
-        model = content_hash(locate(job.model))
+        model = digest(locate(job.model))
         self.journal = Journal(job.out or job.folder, options_key(job.options, job.files, model, job.depth))
 
     def one(self, photo: Path, target: Path) -> Outcome:
@@ -155,7 +155,7 @@ class _Worker:
         start = time.monotonic()
         name = photo.relative_to(self.job.folder).as_posix()
         try:
-            sha256 = content_hash(photo)
+            sha256 = digest(photo)
         except OSError as error:
             return Outcome(photo, target, "failed", f"it cannot be read: {error.strerror}", 0.0)
         if (earlier := self.journal.finished(name, sha256)) is not None:

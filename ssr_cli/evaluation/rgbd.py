@@ -15,7 +15,7 @@ from torch import Tensor
 from ssr_cli.errors import InputError
 from ssr_cli.evaluation.metrics import edge_error, spearman
 from ssr_cli.evaluation.pairs import read_rgb
-from ssr_cli.evaluation.rows import Row, cell, means, row_writer
+from ssr_cli.evaluation.rows import Columns, Row, print_means, row_writer
 from ssr_cli.frames import Photo
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
-_FIGURES = {"depth_spearman": ("Spearman", 3), "depth_edge_error": ("edge error", 3)}
+_FIGURES: Columns = {"depth_spearman": ("Spearman", 3), "depth_edge_error": ("edge error", 3)}
 #: Photos are made this small, long side, before they are asked: that is what an enlarger is given.
 _LONG_SIDE = 320
 _UNKNOWN = (0, 65535)
@@ -127,15 +127,5 @@ def score_depth(
                 }
                 rows.append(row)
                 write(row)
-    print_depth(rows, console)
+    print_means(rows, console, _FIGURES, "depth")
     return rows
-
-
-def print_depth(rows: Sequence[Row], console: Console) -> None:
-    """A table per folder: method and the mean of both figures."""
-    table = means(rows, tuple(_FIGURES))
-    for name in dict.fromkeys(row["set"] for row in table):
-        group = [row for row in table if row["set"] == name]
-        cells = [[row["method"], *(cell(row[f], digits) for f, (_, digits) in _FIGURES.items())] for row in group]
-        heading = ["depth", *(title for title, _ in _FIGURES.values())]
-        console.table(f"{name}: mean of {group[0]['count']}", heading, cells)

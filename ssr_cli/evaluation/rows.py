@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 #: One photo under one method: `set`, `image`, `method`, then figures (None where not measured).
 Row = dict[str, Any]
 
-#: Figures of the printed table with their heading and digits.
-_COLUMNS = {
+#: Figures of a printed table with their heading and digits.
+Columns = dict[str, tuple[str, int]]
+_COLUMNS: Columns = {
     "psnr_y": ("PSNR-Y dB", 2),
     "ssim_y": ("SSIM-Y", 4),
     "lpips": ("LPIPS", 4),
@@ -87,11 +88,18 @@ def markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def print_means(rows: Sequence[Row], console: Console) -> None:
-    """Print a table per set: method and the mean of every figure."""
-    table = means(rows)
+def print_means(rows: Sequence[Row], console: Console, columns: Columns = _COLUMNS, what: str = "method") -> None:
+    """Print a table per set: method and the mean of every figure.
+
+    Args:
+        rows: of all sets.
+        console: for people.
+        columns: figures with their heading and digits.
+        what: heading of the methods.
+    """
+    table = means(rows, tuple(columns))
     for name in dict.fromkeys(row["set"] for row in table):
         group = [row for row in table if row["set"] == name]
-        cells = [[row["method"], *(cell(row[f], digits) for f, (_, digits) in _COLUMNS.items())] for row in group]
-        heading = ["method", *(title for title, _ in _COLUMNS.values())]
+        cells = [[row["method"], *(cell(row[f], digits) for f, (_, digits) in columns.items())] for row in group]
+        heading = [what, *(title for title, _ in columns.values())]
         console.table(f"{name}: mean of {group[0]['count']}", heading, cells)

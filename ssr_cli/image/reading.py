@@ -20,9 +20,8 @@ from ssr_cli.image import deep as deep_png
 from ssr_cli.image import tiff
 from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
 from ssr_cli.image.metadata import collect, collect_tags
+from ssr_cli.settings import MAX_PIXELS
 
-#: A photo may have this many pixels unless more are allowed.
-MAX_PIXELS = 100_000_000
 _ORIENTATION = 0x0112
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 

@@ -17,7 +17,7 @@ from ssr_cli.frames import Photo
 from ssr_cli.image.metadata import TIFF_IPTC, TIFF_XMP, tidy_exif, tidy_xmp
 
 Samples = npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
-_ORIENTATION, _ICC, _EXIF, _GPS = 274, 34675, 34665, 34853
+_EXIF, _GPS = 34665, 34853
 _UNDEFINED, _LONG, _TEXT, _BYTE = 7, 4, 2, 1
 #: Flips and turns that make a stored picture upright, by EXIF orientation: (transpose, flip rows, flip columns).
 _UPRIGHT = {

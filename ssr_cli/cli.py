@@ -159,6 +159,11 @@ def inspect_kernel(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Picture to write; photo.inspect.png by default.")
     ] = None,
+    picture: Annotated[bool, typer.Option("--picture/--no-picture", help="Write the picture.")] = True,
+    html: Annotated[
+        bool, typer.Option("--html", help="Also a page to explore, in one file: photo.inspect.html.")
+    ] = False,
+    npz: Annotated[bool, typer.Option("--npz", help="Also the kernel field for numpy: photo.inspect.npz.")] = False,
     device: Device = None,
     tile: Tile = None,
     model: Model = "lite",
@@ -172,7 +177,8 @@ def inspect_kernel(
     from ssr_cli.commands.inspect_kernel import InspectJob, run
     from ssr_cli.settings import upscale_options
 
-    job = InspectJob(photo, out, upscale_options(device=device, tile=tile), model, depth, depth_invert, force)
+    options = upscale_options(device=device, tile=tile)
+    job = InspectJob(photo, out, options, model, depth, depth_invert, force, picture, html, npz)
     run(job, console_of(json, quiet))
 
 

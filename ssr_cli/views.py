@@ -18,8 +18,8 @@ _INK, _PAPER = (30, 30, 34), (250, 250, 248)
 _MARGIN, _TITLE, _TEXT = 14, 17, 14
 #: Longest side of one panel, pixels.
 PANEL = 560
-#: Room of one kernel on a sheet, pixels.
-_CELL = 56
+#: Room of one kernel on a sheet, and its side, pixels: between kernels the photo must be seen.
+_CELL, _SIDE = 62, 44
 
 
 def palette(value: Tensor) -> Tensor:
@@ -94,10 +94,10 @@ def kernel_sheet(
     Returns:
         The picture, and how many HR px a shown kernel is wide.
     """
-    sheet = to_picture(_fit(photo.rgb, size) * 0.35)
+    sheet = to_picture(_fit(photo.rgb, size) * 0.5)
     draw = ImageDraw.Draw(sheet)
     rows, columns = max(1, size[0] // _CELL), max(1, size[1] // _CELL)
-    side = min(_CELL - 6, size[0] // rows - 2, size[1] // columns - 2)
+    side = min(_SIDE, size[0] // rows - 2, size[1] // columns - 2)
     h, w = field.weights.shape[-2:]
     places = [((i + 0.5) / rows, (j + 0.5) / columns) for i in range(rows) for j in range(columns)]
     weights = torch.stack([field.weights[:, min(h - 1, int(y * h)), min(w - 1, int(x * w))] for y, x in places])
@@ -172,27 +172,3 @@ def kernel_view(photo: Photo, analysis: Analysis, dictionary: KernelDictionary) 
     bar = colour_bar(max(240, size[1]), "0", f"{most:g} HR px")
     radius = framed(radius_view(analysis.field, size, most), "blur radius", bar)
     return sheet([[_kernel_panel(photo, analysis.field, dictionary, size), radius]])
-
-
-def inspection(photo: Photo, analysis: Analysis, dictionary: KernelDictionary) -> Image.Image:
-    """Everything on one sheet: photo, depth before and after, kernels, blur radius, fusion weights."""
-    size = _panel_size(photo.height, photo.width, 420)
-    width = max(240, size[1])
-    most = radius_limit(analysis.field)
-    near = colour_bar(width, "far", "near")
-    first = [
-        framed(to_picture(_fit(photo.rgb, size)), "photo"),
-        framed(depth_view(analysis.depth_before, size), "depth as estimated", near),
-        framed(depth_view(analysis.depth, size), "depth after refinement", near),
-    ]
-    bar = colour_bar(width, "0", f"{most:g} HR px ({most / analysis.field.scale:.2g} LR px)")
-    second = [
-        _kernel_panel(photo, analysis.field, dictionary, size),
-        framed(radius_view(analysis.field, size, most), "blur radius", bar),
-    ]
-    if analysis.fusion is not None:
-        legend = Image.new("RGB", (width, 20), _PAPER)
-        text = "red photo, green depth, blue kernel"
-        ImageDraw.Draw(legend).text((0, 2), text, fill=_INK, font=ImageFont.load_default(_TEXT))
-        second.append(framed(fusion_view(analysis.fusion, size), "fusion weights", legend))
-    return sheet([first, second])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ssr_cli.commands.upscale import load, load_depth
 from ssr_cli.console import Console
@@ -13,13 +13,25 @@ from ssr_cli.paths import check_writable, publish
 from ssr_cli.settings import UpscaleOptions
 
 if TYPE_CHECKING:
-    from ssr_cli.frames import Analysis
-    from ssr_cli.physics.kernels import KernelDictionary
+    from ssr_cli.report.findings import Findings
 
 
 @dataclass(frozen=True)
 class InspectJob:
-    """What was asked for."""
+    """What was asked for.
+
+    Attributes:
+        photo: the photo.
+        out: of the picture: a .png, a folder, or None for beside the photo; the other files are named after it.
+        options: of the pipeline.
+        model: see `assemble`.
+        depth: see `depth_source`.
+        depth_invert: of a depth file.
+        force: overwrite.
+        picture: write the picture.
+        html: write the page.
+        npz: write the archive.
+    """
 
     photo: Path
     out: Path | None
@@ -28,6 +40,9 @@ class InspectJob:
     depth: str
     depth_invert: bool
     force: bool
+    picture: bool = True
+    html: bool = False
+    npz: bool = False
 
 
 def run(job: InspectJob, console: Console) -> None:
@@ -36,80 +51,59 @@ def run(job: InspectJob, console: Console) -> None:
     Raises:
         SsrError: naming what was wrong.
     """
+    targets = _targets(job)
+    from ssr_cli.image.reading import read_photo
+
+    photo = read_photo(job.photo)
+    for path in targets.values():
+        check_writable(path, job.force)
+    models = load(job.model, job.options, console)
+    source = load_depth(job.depth, job.depth_invert, models.device, console)
+    from ssr_cli.pipeline import analyse
+    from ssr_cli.report.findings import find, summarise
+    from ssr_cli.report.terminal import terminal_view
+
+    with console.progress(job.photo.name) as tell:
+        analysis = analyse(photo, models, job.options, tell, source(photo))
+        found = find(photo, analysis, models.dictionary)
+        for number, (kind, path) in enumerate(targets.items()):
+            tell(f"writing {path.name}", number, len(targets))
+            _write(found, kind, path, job)
+    if console.mode == "json":
+        files = {kind: str(path) for kind, path in targets.items()}
+        console.result({"input": str(job.photo), **files, **summarise(found)})
+        return
+    if console.mode == "human":
+        console.result(terminal_view(found, job.photo.name))
+    for path in targets.values():
+        console.result(str(path))
+
+
+def _targets(job: InspectJob) -> dict[str, Path]:
+    """The files that were asked for, by kind.
+
+    Raises:
+        OutputError: if the picture's name is not that of a PNG.
+    """
     target = job.out or job.photo.with_name(f"{job.photo.stem}.inspect.png")
     if target.is_dir():
         target = target / f"{job.photo.stem}.inspect.png"
     if target.suffix.lower() != ".png":
         raise OutputError(f"{target} is not a PNG.", "End the name after -o in .png.")
-    from ssr_cli.image.reading import read_photo
-
-    photo = read_photo(job.photo)
-    check_writable(target, job.force)
-    models = load(job.model, job.options, console)
-    source = load_depth(job.depth, job.depth_invert, models.device, console)
-    from ssr_cli.pipeline import analyse
-    from ssr_cli.views import inspection
-
-    with console.progress(job.photo.name) as tell:
-        analysis = analyse(photo, models, job.options, tell, source(photo))
-    with publish(target, job.force) as temporary:
-        inspection(photo, analysis, models.dictionary).save(temporary)
-    summary = summarise(analysis, models.dictionary)
-    if console.mode == "json":
-        console.result({"input": str(job.photo), "picture": str(target), **summary})
-        return
-    console.table(job.photo.name, ("", ""), list(_rows(summary).items()))
-    console.result(str(target))
+    wanted = {"picture": (job.picture, ".png"), "html": (job.html, ".html"), "npz": (job.npz, ".npz")}
+    return {kind: target.with_suffix(suffix) for kind, (asked, suffix) in wanted.items() if asked}
 
 
-def summarise(analysis: Analysis, dictionary: KernelDictionary) -> dict[str, Any]:
-    """The figures of an analysis, for a machine."""
-    import torch
+def _write(found: Findings, kind: str, path: Path, job: InspectJob) -> None:
+    """One of the files, whole or not at all."""
+    from ssr_cli.report.archive import save_field
+    from ssr_cli.report.inspect_page import inspection_page
+    from ssr_cli.report.sheet import inspection
 
-    field = analysis.field
-    radius = field.radius_px.flatten()
-    sampled = radius[:: max(1, radius.numel() // 100_000)]
-    quantiles = torch.quantile(sampled, torch.tensor([0.05, 0.5, 0.95]))
-    mean_weights = field.weights.mean((1, 2))
-    best = int(mean_weights.argmax())
-    kinds: dict[str, float] = {}
-    for name, weight in zip(dictionary.names, mean_weights, strict=True):
-        kind = name.split(",")[0].split(" ")[0]
-        kinds[kind] = kinds.get(kind, 0.0) + float(weight)
-    return {
-        "blur_radius_px": {
-            name: round(float(q), 3) for name, q in zip(("p5", "median", "p95"), quantiles, strict=True)
-        },
-        "expected_error_px": round(float(field.confidence_px.median()), 3),
-        "noise": round(float(field.noise.median()), 5),
-        "kinds": {k: round(v, 3) for k, v in sorted(kinds.items(), key=lambda kv: -kv[1])},
-        "commonest_atom": dictionary.names[best],
-        "rounds": [
-            {"radius_px": round(float(r.field.radius_px.median()), 3), "lens_residual_px": round(r.lens.residual_px, 3)}
-            for r in analysis.rounds
-        ],
-        "lens": {
-            "alpha_px": round(analysis.lens.alpha, 3),
-            "beta_px": round(analysis.lens.beta, 3),
-            "residual_px": round(analysis.lens.residual_px, 3),
-            "focus_disparity": None if analysis.lens.focus is None else round(analysis.lens.focus, 3),
-        },
-    }
-
-
-def _rows(summary: dict[str, Any]) -> dict[str, str]:
-    """The same for a person."""
-    radius, lens = summary["blur_radius_px"], summary["lens"]
-    focus = lens["focus_disparity"]
-    where = "blur does not depend on depth" if focus is None else f"disparity {focus:.2f} (0 far, 1 near)"
-    if focus is not None and not 0 <= focus <= 1:
-        where = "beyond the farthest place" if focus < 0 else "before the nearest place"
-    return {
-        "blur radius (HR px)": f"median {radius['median']:.2f}, 5 % {radius['p5']:.2f}, 95 % {radius['p95']:.2f}",
-        "expected error (HR px)": f"{summary['expected_error_px']:.2f}",
-        "kinds": ", ".join(f"{k} {100 * v:.0f} %" for k, v in summary["kinds"].items()),
-        "commonest kernel": summary["commonest_atom"],
-        "thin lens": f"|{lens['alpha_px']:.2f} d {lens['beta_px']:+.2f}| px, residual {lens['residual_px']:.2f} px",
-        "sharpest at": where,
-        "unexplained": f"{255 * summary['noise']:.1f} / 255",
-    }
+    with publish(path, job.force) as temporary:
+        if kind == "picture":
+            inspection(found, job.photo.name).save(temporary)
+        elif kind == "html":
+            temporary.write_text(inspection_page(found, job.photo.name), encoding="utf-8")
+        else:
+            save_field(found, temporary)

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ssr_cli import __version__, cli_lab, cli_models
+from ssr_cli import __version__, cli_lab, cli_models, cli_views
 from ssr_cli.catalogue import TABLE_VARIABLE
 from ssr_cli.cli_options import (
     Consistency,
@@ -202,6 +202,7 @@ def demo(
     run(DemoJob(out, seed, upscale_options(device=device, steps=steps), model, lpips_weights, force), console_of(json))
 
 
+app.command()(cli_views.compare)
 app.command()(cli_lab.bench)
 app.command()(cli_lab.train)
 app.add_typer(cli_models.app, name="models")

@@ -26,7 +26,7 @@ from ssr_cli.report.findings import Findings, find, rows, summarise
 from ssr_cli.report.inspect_page import inspection_page
 from ssr_cli.report.sheet import inspection
 from ssr_cli.report.terminal import terminal_view
-from tests.browser import dom, needs_browser, screenshot
+from tests.browser import needs_browser, opened
 
 DICTIONARY = default_dictionary()
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -245,30 +245,58 @@ def test_the_page_asks_for_nothing() -> None:
     assert not re.search(r"https?://|url\(|import |fetch\(|XMLHttpRequest", text)
 
 
-@needs_browser
-def test_the_page_tells_the_kernel_of_a_place(tmp_path: Path) -> None:
-    (tmp_path / "report.html").write_text(inspection_page(_found(STRIPES), "photo.jpg"), encoding="utf-8")
-    for stripe, kind in ((12, "focus"), (28, "motion")):
-        text = dom(tmp_path / "report.html", tmp_path / f"profile{stripe}", f"x={stripe}&y=4")
-        place = re.search(r'<table id="place".*?</table>', text, re.DOTALL)
-        assert place is not None
-        told = re.sub(r"<[^>]+>", " ", place[0])
-        assert f"x {stripe}, y 4" in told
-        assert kind in told
-        assert ("30°" in told) == (kind == "motion")
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    path = tmp_path / "report.html"
+    path.write_text(inspection_page(_found(STRIPES), "photo.jpg"), encoding="utf-8")
+    return path
 
 
 @needs_browser
-def test_the_page_draws_the_kernel(tmp_path: Path) -> None:
-    """The kernel of the stroke is drawn as a stroke at 30 degrees, beside the photo."""
-    (tmp_path / "report.html").write_text(inspection_page(_found(STRIPES), "photo.jpg"), encoding="utf-8")
-    shot = screenshot(tmp_path / "report.html", tmp_path / "profile", tmp_path / "shot.png", "x=28&y=4")
-    picture = np.asarray(Image.open(shot).convert("RGB"), dtype=float)
-    assert picture.shape == (900, 1200, 3)
-    # bright yellow pixels right of the photo are the kernel's
-    side = picture[:420, 850:]
-    bright = np.argwhere((side[..., 0] > 160) & (side[..., 1] > 150) & (side[..., 2] < 140))
+def test_the_page_tells_the_kernel_of_a_place(report: Path, tmp_path: Path) -> None:
+    """By its address, under the pointer, and by the arrow keys."""
+    told = "document.getElementById('place').innerText"
+    with opened(report, tmp_path / "profile", "x=12&y=4") as page:
+        text = page.value(told)
+        assert "x 12, y 4" in text
+        assert "focus" in text.split("shares")[0]
+        page.value("document.getElementById('stage').focus()")
+        for _ in range(16):
+            page.press("ArrowRight")
+        text = page.value(told)
+        assert "x 28, y 4" in text
+        assert "motion" in text.split("shares")[0]
+        assert "30°" in text
+        page.press("Escape")
+        box = page.value("(b => [b.left, b.top, b.width, b.height])(byId('picture').getBoundingClientRect())")
+        x, y = box[0] + box[2] * 2.5 / 32, box[1] + box[3] * 6.5 / 8
+        page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        text = page.value(told)
+        assert "x 2, y 6" in text
+        assert "sharp" in text.split("shares")[0]
+
+
+@needs_browser
+def test_the_page_draws_the_kernel(report: Path, tmp_path: Path) -> None:
+    """The kernel of the stroke is drawn as a stroke at 30 degrees."""
+    with opened(report, tmp_path / "profile", "x=28&y=4") as page:
+        picture = Image.open(page.screenshot(tmp_path / "shot.png")).convert("RGB")
+        box = page.value("(b => [b.left, b.top, b.right, b.bottom])(byId('kernel').getBoundingClientRect())")
+    shown = np.asarray(picture.crop(tuple(round(v) for v in box)), dtype=float)
+    bright = np.argwhere((shown[..., 0] > 160) & (shown[..., 1] > 150) & (shown[..., 2] < 150))
     assert len(bright) > 100
     dy, dx = (bright - bright.mean(0)).T
     angle = 0.5 * math.degrees(math.atan2(-2 * (dy * dx).mean(), (dx * dx).mean() - (dy * dy).mean()))
     assert angle == pytest.approx(30, abs=6)
+
+
+@needs_browser
+def test_every_layer_of_the_page_can_be_shown(report: Path, tmp_path: Path) -> None:
+    with opened(report, tmp_path / "profile") as page:
+        names = page.value("data.layers.map(l => l.name)")
+        assert {"Photo", "Blur radius", "Depth", "Kind", "Uncertainty", "AMF"} <= set(names)
+        for number in range(len(names)):
+            page.value(f"byId('layers').children[{number}].click()")
+            loaded = "byId('picture').decode().then(() => byId('picture').naturalWidth)"
+            assert page.value(loaded) >= 32
+            assert page.value("byId('picture').alt") == names[number]

@@ -1,0 +1,26 @@
+"""`ssr compare`: the parsing of its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ssr_cli.cli_options import Force, Json, Quiet, console_of
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="The picture on the left.")],
+    second: Annotated[Path, typer.Argument(help="The picture on the right; a smaller one is enlarged by bicubic.")],
+    truth: Annotated[Path | None, typer.Option(help="What both should be: gives figures, and a third picture.")] = None,
+    lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights (safetensors) to score with.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Page to write; A-B.compare.html by default.")] = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a page, in one file, that compares two pictures at 100 % with a divider between them."""
+    from ssr_cli.commands.compare import CompareJob, run
+
+    run(CompareJob(first, second, truth, lpips_weights, out, force), console_of(json, quiet))

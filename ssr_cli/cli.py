@@ -28,6 +28,7 @@ from ssr_cli.cli_options import (
     Quiet,
     Scale,
     Seed,
+    Sidecar,
     Steps,
     Strip,
     Tile,
@@ -90,6 +91,7 @@ def upscale(
     strip: Strip = False,
     first_frame: FirstFrame = False,
     max_pixels: MaxPixels = MAX_PIXELS,
+    sidecar: Sidecar = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -100,7 +102,7 @@ def upscale(
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
     files = FileOptions(format, strip, first_frame, max_pixels)
-    job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force, files)
+    job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force, files, sidecar)
     run(job, console_of(json, quiet))
 
 
@@ -127,6 +129,7 @@ def batch(
     include: Annotated[list[str] | None, typer.Option(help="Only names like this, e.g. '*.jpg'; repeatable.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No names like this; repeatable.")] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: only every N-th photo from the I-th, for job arrays.")] = None,
+    sidecar: Sidecar = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -149,6 +152,7 @@ def batch(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         shard=shard,
+        sidecar=sidecar,
     )
     run(job, console_of(json, quiet))
 
@@ -203,6 +207,7 @@ def demo(
 
 
 app.command()(cli_views.compare)
+app.command()(cli_views.replay)
 app.command()(cli_lab.bench)
 app.command()(cli_lab.train)
 app.add_typer(cli_models.app, name="models")

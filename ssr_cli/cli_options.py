@@ -28,6 +28,9 @@ Format = Annotated[str, typer.Option(help="Of results: png, jpg, webp, tif or av
 Strip = Annotated[bool, typer.Option("--strip", help="Drop EXIF, XMP, IPTC, colour profile and resolution.")]
 FirstFrame = Annotated[bool, typer.Option("--first-frame", help="Take the first frame of what is animated.")]
 MaxPixels = Annotated[int, typer.Option(help="Refuse photos with more pixels than this.")]
+Sidecar = Annotated[
+    bool, typer.Option("--sidecar", help="Also write photo_x4.ssr.json: all that ssr replay needs, and what was found.")
+]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]

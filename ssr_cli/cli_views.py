@@ -1,4 +1,4 @@
-"""`ssr compare`: the parsing of its options."""
+"""`ssr compare` and `ssr replay`: the parsing of their options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ssr_cli.cli_options import Force, Json, Quiet, console_of
+from ssr_cli.cli_options import Device, Force, Json, Quiet, console_of
 
 
 def compare(
@@ -24,3 +24,20 @@ def compare(
     from ssr_cli.commands.compare import CompareJob, run
 
     run(CompareJob(first, second, truth, lpips_weights, out, force), console_of(json, quiet))
+
+
+def replay(
+    record: Annotated[Path, typer.Argument(help="The .ssr.json beside a result, written by --sidecar.")],
+    photo: Annotated[Path | None, typer.Option("--input", help="Where the photo is now, if it was moved.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File to write; by default only a missing result is written.")
+    ] = None,
+    device: Device = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a result again from the record beside it: the same, bit for bit, or what differs is said."""
+    from ssr_cli.commands.replay import ReplayJob, run
+
+    run(ReplayJob(record, photo, out, device, force), console_of(json, quiet))

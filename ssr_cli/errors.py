@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     WEIGHTS = 5  # a checkpoint is missing, damaged or unknown
     DEVICE = 6  # the device is unknown, absent or out of memory
     BATCH = 7  # some photos of a batch failed
+    DIFFERS = 8  # a replay came out different
     INTERNAL = 70  # a defect of ssr itself
     INTERRUPTED = 130  # Ctrl-C
     TERMINATED = 143  # SIGTERM
@@ -70,3 +71,9 @@ class BatchFailed(SsrError):
     """Some photos of a batch failed."""
 
     exit_code = ExitCode.BATCH
+
+
+class ReplayDiffers(SsrError):
+    """A replay came out different from its record."""
+
+    exit_code = ExitCode.DIFFERS

@@ -14,6 +14,7 @@ from ssr_cli.errors import BatchFailed, InputError, SsrError, UsageError
 from ssr_cli.journal import NAME, Journal, options_key
 from ssr_cli.paths import check_writable, digest, expand_folder, make_folder, plan_batch
 from ssr_cli.settings import FileOptions, UpscaleOptions
+from ssr_cli.sidecar import Recorder, write_sidecar
 
 if TYPE_CHECKING:
     from ssr_cli.depth_source import DepthSource
@@ -39,6 +40,7 @@ class BatchJob:
         include: patterns of names, relative to the folder; empty takes all.
         exclude: patterns of what to leave out.
         shard: "I/N": every N-th photo, beginning with the I-th; or None for all.
+        sidecar: write a record beside every result.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class BatchJob:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     shard: str | None = None
+    sidecar: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,13 +202,19 @@ class _Worker:
         from ssr_cli.maps import FEW_PIXELS
 
         models, depth = self._models()
+        recorder = Recorder(photo) if self.job.sidecar else None
+        tell = recorder.through(lambda what, done, total: None) if recorder else None
         bits = picture.metadata.get("bits", 8)
         options, start = self.job.options, depth(picture)
-        upscaled = enlarge(picture, models, options, depth=start, bits=bits, map_pixels=FEW_PIXELS)
+        upscaled = enlarge(picture, models, options, tell, depth=start, bits=bits, map_pixels=FEW_PIXELS)
         for incident in upscaled.incidents:
             self.console.warning(f"{photo}: {incident}")
         result = upscaled.photo
         write_photo(stripped(result) if files.strip else result, target, force)
+        if recorder:
+            asked = (options, files, self.job.model, self.job.depth, False)
+            # a record never stands in the way of its result
+            write_sidecar(recorder.record(target, upscaled, picture, models, *asked), target, force=True)
 
 
 def _report(outcome: Outcome, console: Console) -> None:

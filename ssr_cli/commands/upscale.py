@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ssr_cli.console import Console
 from ssr_cli.paths import check_writable, companion, output_path
 from ssr_cli.settings import FileOptions, UpscaleOptions
+from ssr_cli.sidecar import Recorder, sidecar_path, write_sidecar
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,7 @@ class UpscaleJob:
     save_depth: bool
     force: bool
     files: FileOptions
+    sidecar: bool = False
 
 
 def run(job: UpscaleJob, console: Console) -> None:
@@ -52,14 +54,16 @@ def run(job: UpscaleJob, console: Console) -> None:
     from ssr_cli.image.writing import check_format
 
     photo = read_photo(job.photo, job.files.max_pixels, job.files.first_frame)
-    for path in (target, *extras.values()):
+    for path in (target, *extras.values(), *([sidecar_path(target)] if job.sidecar else [])):
         check_writable(path, job.force)
     check_format(photo, target, job.options.scale)
     for note in photo.metadata["notes"]:
         console.hint(f"{job.photo}: {note}")
     models = load(job.model, job.options, console)
     source = load_depth(job.depth, job.depth_invert, models.device, console)
+    recorder = Recorder(job.photo) if job.sidecar else None
     with console.progress(job.photo.name) as tell:
+        tell = recorder.through(tell) if recorder else tell
         from ssr_cli.enlarge import enlarge
         from ssr_cli.maps import FEW_PIXELS
 
@@ -68,6 +72,10 @@ def run(job: UpscaleJob, console: Console) -> None:
     for incident in result.incidents:
         console.warning(f"{job.photo}: {incident}")
     write(photo, result, models, target, extras, job.force, job.files.strip)
+    if recorder:
+        asked = (job.options, job.files, job.model, job.depth, job.depth_invert)
+        record = recorder.record(target, result, photo, models, *asked)
+        extras = {**extras, "sidecar": write_sidecar(record, target, job.force)}
     console.result(
         describe(job.photo, target, extras, result)
         if console.mode == "json"

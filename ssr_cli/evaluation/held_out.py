@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.evaluation.rows import Row
 from ssr_cli.evaluation.scenes import Scene
 from ssr_cli.frames import KernelField, Photo
+from ssr_cli.hiding import without
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.settings import UpscaleOptions
@@ -28,22 +28,6 @@ def held_out_places(height: int, width: int, seed: int = 0) -> Tensor:
     chosen[draw.argsort()[: max(1, round(SHARE * rows * columns))]] = True
     blocks = chosen.view(rows, columns).repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
     return blocks[:height, :width]
-
-
-def without(photo: Tensor, places: Tensor) -> Tensor:
-    """The photo (3, h, w) with some places (h, w) filled from their surroundings, so that they tell nothing."""
-    known = (~places).float()[None, None]
-    filled, rest = photo[None] * known, known
-    # Wider and wider surroundings, until the middle of the largest hole has something to take from.
-    for reach in (1, 2, 4, 8, 16, 32):
-        if bool((rest > 0).all()):
-            break
-        side = 2 * reach + 1
-        seen = F.avg_pool2d(rest, side, 1, reach, count_include_pad=False)
-        near = F.avg_pool2d(filled, side, 1, reach, count_include_pad=False) / seen.clamp_min(1e-6)
-        new = (rest == 0) & (seen > 0)
-        filled, rest = torch.where(new, near, filled), torch.where(new, torch.ones_like(rest), rest)
-    return filled[0]
 
 
 def _psnr(residual: Tensor) -> float:

@@ -103,6 +103,11 @@ def _optical_atoms() -> list[tuple[str, Tensor]]:
     return atoms
 
 
+def optical_atoms() -> Tensor:
+    """The dictionary's atoms before the sensor's pixel: (L, 25, 25), unit sums."""
+    return torch.stack([kernel for _, kernel in _optical_atoms()])
+
+
 def _code_matrix(atoms: Tensor) -> Tensor:
     """Linear map (k * k, P): 1/f-weighted spectrum, projected on the atoms' leading components, unit mean distance."""
     count, k, _ = atoms.shape

@@ -1,0 +1,212 @@
+"""A claimed kernel field on trial: is it contradicted by parts of the photo it was not estimated from?
+
+The claim is "supported" when none of its rivals explains the hidden places better by more than a margin:
+
+- *narrower*: the same kernels with their variance over 1.4. A field that is too wide loses to it.
+- *rotated* by 90 degrees, and *stretched* by 1.8 : 1 along the best of four directions at every place. A field with a
+  wrong direction, or round where the blur is not, loses to these.
+- *bicubic*: no blur but the sensor's pixel; and the *best single kernel* of the dictionary for the whole photo.
+
+Explaining is measured by `physics.spectra`, which knows no networks. The margins were set on training photos.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ssr_cli.estimation import Progress
+from ssr_cli.frames import DepthMap, KernelField, Photo
+from ssr_cli.hiding import fold, grown, without
+from ssr_cli.physics import spectra
+from ssr_cli.physics.kernels import KernelDictionary
+from ssr_cli.physics.noise import estimate_noise
+from ssr_cli.pipeline import analyse
+from ssr_cli.settings import UpscaleOptions
+from ssr_cli.suite import Models
+
+#: Side of a hidden block, LR pixels, and how far around it estimates are not trusted either.
+_BLOCK, _AROUND = 24, 4
+#: Photos up to so many pixels have every block hidden once, in four estimates; larger ones a quarter, in one.
+_SMALL = 256 * 256
+#: At most so many patches are judged, at least so many are needed.
+_MOST, _LEAST = 256, 12
+#: Shares of the blind estimate of the noise that are tried: texture makes it too large.
+_NOISE_SHARES = (0.5, 0.7, 0.85, 1.0)
+_STRETCH = 1.8
+#: Nats per patch by which a rival must be better for the claim to fail.
+MARGINS = {"narrower": 0.5, "rotated": 0.3, "stretched": 0.9, "bicubic": 0.3, "best single kernel": 0.9}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the trial says.
+
+    Attributes:
+        verdict: "supported", "not supported" or "not tested".
+        reason: a sentence.
+        patches: how many were judged.
+        advantage: nats per patch by which the claim is better than each rival; negative where the rival is.
+        single: name of the best single kernel.
+    """
+
+    verdict: str
+    reason: str
+    patches: int
+    advantage: dict[str, float]
+    single: str | None = None
+
+
+def try_claim(rgb: Tensor, weights: Tensor, places: Tensor, dictionary: KernelDictionary) -> Verdict:
+    """Judge claimed kernels at some patches of a photo.
+
+    Args:
+        rgb: (3, h, w), encoded.
+        weights: (P, L), claimed kernel of each patch as weights over the dictionary.
+        places: (P, 2), row and column of each patch's corner.
+        dictionary: the atoms.
+    """
+    if len(places) < _LEAST:
+        return Verdict("not tested", f"The photo has fewer than {_LEAST} patches to judge by.", len(places), {})
+    scale, grid = dictionary.scale, spectra.frequencies(dictionary.scale)
+    power = spectra.periodograms(rgb, places, scale)
+    transfer = weights @ grid.transfer()
+    sigma, claimed = _noise_and_score(power, transfer, estimate_noise(rgb), scale)
+
+    def value(kernels: Tensor) -> float:
+        return float(spectra.score(spectra.log_likelihoods(power, kernels, sigma, scale, spectra.BETAS)))
+
+    one = _best_single(power, grid.transfer(), sigma, scale)
+    rivals = {
+        "narrower": value(weights @ grid.transfer(spectra.zoomed(1 / math.sqrt(1.4)))),
+        "rotated": value(weights @ grid.transfer(spectra.QUARTER_TURN)),
+        "stretched": _best_stretch(power, weights, sigma, scale),
+        "bicubic": value(grid.transfer()[:1].expand(len(weights), -1)),
+        "best single kernel": value(grid.transfer()[one : one + 1].expand(len(weights), -1)),
+    }
+    advantage = {name: claimed - rival for name, rival in rivals.items()}
+    return _judged(advantage, len(places), dictionary.names[one])
+
+
+def _noise_and_score(power: Tensor, transfer: Tensor, blind: float, scale: int) -> tuple[float, float]:
+    """The noise of the luma that suits the claim best, and the claim's score with it."""
+    found = []
+    for share in _NOISE_SHARES:
+        sigma = spectra.luma_noise(max(blind, 0.6 / 255) * share)
+        likelihoods = spectra.log_likelihoods(power, transfer, sigma, scale, spectra.BETAS)
+        found.append((float(spectra.score(likelihoods)), sigma))
+    best, sigma = max(found)
+    return sigma, best
+
+
+def _best_stretch(power: Tensor, weights: Tensor, sigma: float, scale: int) -> float:
+    """Score of the claim stretched along the best of four directions at every patch."""
+    grid = spectra.frequencies(scale)
+    turns = [
+        spectra.log_likelihoods(
+            power, weights @ grid.transfer(spectra.stretched(angle, _STRETCH)), sigma, scale, spectra.BETAS
+        )
+        for angle in (0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4)
+    ]
+    return float(spectra.score(torch.stack(turns).max(0).values))
+
+
+def _best_single(power: Tensor, transfer: Tensor, sigma: float, scale: int) -> int:
+    """The atom that suits every second patch best: the others judge it as well as the claim."""
+    seen, betas = power[::2], (spectra.BETAS[2],)
+    totals = [
+        spectra.log_likelihoods(seen, atom[None].expand(len(seen), -1), sigma, scale, betas).sum() for atom in transfer
+    ]
+    return int(torch.stack(totals).argmax())
+
+
+def _judged(advantage: dict[str, float], patches: int, single: str) -> Verdict:
+    """The verdict, by the rival that is furthest beyond its margin."""
+    rounded = {name: round(value, 3) for name, value in advantage.items()}
+    worst = min(advantage, key=lambda name: advantage[name] + MARGINS[name])
+    if advantage[worst] >= -MARGINS[worst]:
+        reason = f"No rival explains the places that were kept from the estimate better ({patches} patches)."
+        return Verdict("supported", reason, patches, rounded, single)
+    what = {
+        "narrower": "the same kernels with 1 / 1.4 of their variance explain",
+        "rotated": "the same kernels turned by 90 degrees explain",
+        "stretched": "kernels longer in one direction explain",
+        "bicubic": "no blur at all explains",
+        "best single kernel": f"one kernel for the whole photo ({single}) explains",
+    }[worst]
+    reason = (
+        f"At places that were kept from the estimate {what} the photo better, by {-advantage[worst]:.2f} nats a patch."
+    )
+    return Verdict("not supported", reason, patches, rounded, single)
+
+
+def patch_places(height: int, width: int, within: Tensor | None = None) -> Tensor:
+    """Corners (P, 2) of patches on a grid, at most `_MOST`, evenly taken; wholly within some places if given."""
+    size, step = spectra.PATCH, spectra.STRIDE
+    rows, columns = torch.arange(0, height - size + 1, step), torch.arange(0, width - size + 1, step)
+    places = torch.cartesian_prod(rows, columns).reshape(-1, 2)
+    if within is not None and len(places):
+        inside = within.unfold(0, size, 1).unfold(1, size, 1).flatten(2).all(2)
+        places = places[inside[places[:, 0], places[:, 1]]]
+    if len(places) > _MOST:
+        places = places[torch.linspace(0, len(places) - 1, _MOST).round().long()]
+    return places
+
+
+def patch_weights(weights: Tensor, places: Tensor, stride: int = 1) -> Tensor:
+    """Kernels (P, L) of patches: the mean of a field (L, h, w), kept at every `stride`-th pixel, where they look."""
+    look = torch.hann_window(spectra.PATCH, periodic=False)
+    look = (look[:, None] * look[None]).square()
+    h, w = weights.shape[-2:]
+    offsets = torch.arange(spectra.PATCH)
+    means = []
+    for y, x in places.tolist():
+        rows = ((y + offsets) // stride).clamp_max(h - 1)
+        columns = ((x + offsets) // stride).clamp_max(w - 1)
+        means.append(torch.einsum("lyx,yx->l", weights[:, rows[:, None], columns[None]], look / look.sum()))
+    return torch.stack(means) if means else weights.new_zeros(0, weights.shape[0])
+
+
+def try_photo(
+    photo: Photo, models: Models, options: UpscaleOptions, progress: Progress, depth: DepthMap | None = None
+) -> Verdict:
+    """Estimate a photo's kernels with blocks of it hidden, and judge them by what was hidden.
+
+    At hidden blocks the claim is what the kernels around them continue to.
+
+    Args:
+        photo: the photo.
+        models: whose SVKR is on trial.
+        options: of the pipeline.
+        progress: receives stages.
+        depth: see `analyse`.
+    """
+    small = photo.height * photo.width <= _SMALL
+    numbers = range(4) if small else range(1)
+    claims, corners = [], []
+    for number in numbers:
+        progress("testing kernels", number, len(numbers))
+        hidden = fold(photo.height, photo.width, _BLOCK, number)
+        places = patch_places(photo.height, photo.width, hidden)
+        if not len(places) or bool(hidden.all()):
+            continue
+        claims.append(_claim(photo, hidden, places, models, options, depth))
+        corners.append(places)
+    progress("testing kernels", len(numbers), len(numbers))
+    if not corners:
+        return Verdict("not tested", "The photo is too small to hide a part of it.", 0, {})
+    return try_claim(photo.rgb, torch.cat(claims), torch.cat(corners), models.dictionary)
+
+
+def _claim(
+    photo: Photo, hidden: Tensor, places: Tensor, models: Models, options: UpscaleOptions, depth: DepthMap | None
+) -> Tensor:
+    """Kernels (P, L) at hidden patches, from an estimate that did not see them."""
+    blind = Photo(without(photo.rgb, hidden), photo.metadata)
+    field: KernelField = analyse(blind, models, options, None, depth).field
+    stride = math.ceil(photo.height / field.weights.shape[-2])
+    untold = grown(hidden, _AROUND)[::stride, ::stride]
+    return patch_weights(without(field.weights, untold), places, stride)

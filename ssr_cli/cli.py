@@ -168,6 +168,9 @@ def inspect_kernel(
         bool, typer.Option("--html", help="Also a page to explore, in one file: photo.inspect.html.")
     ] = False,
     npz: Annotated[bool, typer.Option("--npz", help="Also the kernel field for numpy: photo.inspect.npz.")] = False,
+    trial: Annotated[
+        bool, typer.Option("--test/--no-test", help="Test the kernels on places that were kept from their estimate.")
+    ] = True,
     device: Device = None,
     tile: Tile = None,
     model: Model = "lite",
@@ -182,7 +185,7 @@ def inspect_kernel(
     from ssr_cli.settings import upscale_options
 
     options = upscale_options(device=device, tile=tile)
-    job = InspectJob(photo, out, options, model, depth, depth_invert, force, picture, html, npz)
+    job = InspectJob(photo, out, options, model, depth, depth_invert, force, picture, html, npz, trial)
     run(job, console_of(json, quiet))
 
 

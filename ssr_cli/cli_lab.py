@@ -31,6 +31,9 @@ def bench(
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = True,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Only: how often true and wrong kernels of synthetic sets are supported.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image and method.")] = None,
     table: Annotated[Path | None, typer.Option(help="Markdown file for the table of means.")] = None,
     force: Force = False,
@@ -57,6 +60,7 @@ def bench(
         table=table,
         ablate=ablate,
         force=force,
+        trial=trial,
     )
     run(job, console_of(json))
 

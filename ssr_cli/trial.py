@@ -3,7 +3,7 @@
 The claim is "supported" when none of its rivals explains the hidden places better by more than a margin:
 
 - *narrower*: the same kernels with their variance over 1.4. A field that is too wide loses to it.
-- *rotated* by 90 degrees, and *stretched* by 1.8 : 1 along the best of four directions at every place. A field with a
+- *rotated* by 90 degrees, and *stretched* by 1.8 : 1 along the best of four directions in every region. A field with a
   wrong direction, or round where the blur is not, loses to these.
 - *bicubic*: no blur but the sensor's pixel; and the *best single kernel* of the dictionary for the whole photo.
 
@@ -36,7 +36,8 @@ _SMALL = 256 * 256
 _MOST, _LEAST = 256, 12
 #: Shares of the blind estimate of the noise that are tried: texture makes it too large.
 _NOISE_SHARES = (0.5, 0.7, 0.85, 1.0)
-_STRETCH = 1.8
+#: Ratio of the axes of a stretched rival, and side of the regions that have one direction, LR pixels.
+_STRETCH, _REGION = 1.8, 48
 #: Nats per patch by which a rival must be better for the claim to fail.
 MARGINS = {"narrower": 0.5, "rotated": 0.3, "stretched": 0.9, "bicubic": 0.3, "best single kernel": 0.9}
 
@@ -60,7 +61,13 @@ class Verdict:
     single: str | None = None
 
 
-def try_claim(rgb: Tensor, weights: Tensor, places: Tensor, dictionary: KernelDictionary) -> Verdict:
+def try_claim(
+    rgb: Tensor,
+    weights: Tensor,
+    places: Tensor,
+    dictionary: KernelDictionary,
+    change: spectra.Map = spectra.IDENTITY,
+) -> Verdict:
     """Judge claimed kernels at some patches of a photo.
 
     Args:
@@ -68,50 +75,49 @@ def try_claim(rgb: Tensor, weights: Tensor, places: Tensor, dictionary: KernelDi
         weights: (P, L), claimed kernel of each patch as weights over the dictionary.
         places: (P, 2), row and column of each patch's corner.
         dictionary: the atoms.
+        change: claims these kernels mapped, for claims that are wrong in a known way.
     """
     if len(places) < _LEAST:
         return Verdict("not tested", f"The photo has fewer than {_LEAST} patches to judge by.", len(places), {})
-    scale, grid = dictionary.scale, spectra.frequencies(dictionary.scale)
+    scale, transfer = dictionary.scale, spectra.frequencies(dictionary.scale).transfer
     power = spectra.periodograms(rgb, places, scale)
-    transfer = weights @ grid.transfer()
-    sigma, claimed = _noise_and_score(power, transfer, estimate_noise(rgb), scale)
+    sigma, ours = _noise_and_likelihoods(power, weights @ transfer(change), estimate_noise(rgb), scale)
 
-    def value(kernels: Tensor) -> float:
-        return float(spectra.score(spectra.log_likelihoods(power, kernels, sigma, scale, spectra.BETAS)))
+    def under(kernels: Tensor) -> Tensor:
+        return spectra.log_likelihoods(power, kernels, sigma, scale, spectra.BETAS)
 
-    one = _best_single(power, grid.transfer(), sigma, scale)
+    def changed(further: spectra.Map) -> Tensor:
+        return under(weights @ transfer(spectra.after(further, change)))
+
+    one = _best_single(power, transfer(), sigma, scale)
+    turns = [changed(spectra.stretched(n * math.pi / 4, _STRETCH)) for n in range(4)]
     rivals = {
-        "narrower": value(weights @ grid.transfer(spectra.zoomed(1 / math.sqrt(1.4)))),
-        "rotated": value(weights @ grid.transfer(spectra.QUARTER_TURN)),
-        "stretched": _best_stretch(power, weights, sigma, scale),
-        "bicubic": value(grid.transfer()[:1].expand(len(weights), -1)),
-        "best single kernel": value(grid.transfer()[one : one + 1].expand(len(weights), -1)),
+        "narrower": changed(spectra.zoomed(1 / math.sqrt(1.4))),
+        "rotated": changed(spectra.QUARTER_TURN),
+        "stretched": _best_turns(torch.stack(turns), places),
+        "bicubic": under(transfer()[:1].expand(len(weights), -1)),
+        "best single kernel": under(transfer()[one : one + 1].expand(len(weights), -1)),
     }
-    advantage = {name: claimed - rival for name, rival in rivals.items()}
+    advantage = {name: spectra.advantage(ours, theirs) for name, theirs in rivals.items()}
     return _judged(advantage, len(places), dictionary.names[one])
 
 
-def _noise_and_score(power: Tensor, transfer: Tensor, blind: float, scale: int) -> tuple[float, float]:
-    """The noise of the luma that suits the claim best, and the claim's score with it."""
+def _noise_and_likelihoods(power: Tensor, transfer: Tensor, blind: float, scale: int) -> tuple[float, Tensor]:
+    """The noise of the luma that suits the claim best, and the claim's likelihoods with it."""
     found = []
     for share in _NOISE_SHARES:
         sigma = spectra.luma_noise(max(blind, 0.6 / 255) * share)
-        likelihoods = spectra.log_likelihoods(power, transfer, sigma, scale, spectra.BETAS)
-        found.append((float(spectra.score(likelihoods)), sigma))
-    best, sigma = max(found)
-    return sigma, best
+        found.append((sigma, spectra.log_likelihoods(power, transfer, sigma, scale, spectra.BETAS)))
+    return max(found, key=lambda pair: float(spectra.score(pair[1])))
 
 
-def _best_stretch(power: Tensor, weights: Tensor, sigma: float, scale: int) -> float:
-    """Score of the claim stretched along the best of four directions at every patch."""
-    grid = spectra.frequencies(scale)
-    turns = [
-        spectra.log_likelihoods(
-            power, weights @ grid.transfer(spectra.stretched(angle, _STRETCH)), sigma, scale, spectra.BETAS
-        )
-        for angle in (0.0, math.pi / 4, math.pi / 2, 3 * math.pi / 4)
-    ]
-    return float(spectra.score(torch.stack(turns).max(0).values))
+def _best_turns(turns: Tensor, places: Tensor) -> Tensor:
+    """Likelihoods (B, P) of the best of several directions (T, B, P), chosen for regions, not for single patches."""
+    corner = places.div(_REGION, rounding_mode="floor")
+    _, region = (corner[:, 0] * 65536 + corner[:, 1]).unique(return_inverse=True)
+    totals = turns.new_zeros(*turns.shape[:2], int(region.max()) + 1).index_add_(2, region, turns)
+    best = totals.argmax(0)[:, region]  # (B, P)
+    return turns.gather(0, best[None])[0]
 
 
 def _best_single(power: Tensor, transfer: Tensor, sigma: float, scale: int) -> int:
@@ -146,7 +152,7 @@ def _judged(advantage: dict[str, float], patches: int, single: str) -> Verdict:
 def patch_places(height: int, width: int, within: Tensor | None = None) -> Tensor:
     """Corners (P, 2) of patches on a grid, at most `_MOST`, evenly taken; wholly within some places if given."""
     size, step = spectra.PATCH, spectra.STRIDE
-    rows, columns = torch.arange(0, height - size + 1, step), torch.arange(0, width - size + 1, step)
+    rows, columns = (torch.arange(0, max(0, side - size + 1), step) for side in (height, width))
     places = torch.cartesian_prod(rows, columns).reshape(-1, 2)
     if within is not None and len(places):
         inside = within.unfold(0, size, 1).unfold(1, size, 1).flatten(2).all(2)

@@ -32,6 +32,7 @@ class BenchJob:
     table: Path | None
     ablate: bool
     force: bool
+    trial: bool = False
 
 
 def run(job: BenchJob, console: Console) -> None:
@@ -48,9 +49,20 @@ def run(job: BenchJob, console: Console) -> None:
         foreign[name] = Path(folder)
     if job.rgbd and (job.sets or job.outputs or job.table or job.ablate):
         raise UsageError("--rgbd scores depth alone.", "Leave out --synthetic, --outputs, --table and --ablate.")
+    if job.trial and (not job.sets or job.outputs or job.table or job.ablate):
+        raise UsageError(
+            "--trial tries the kernels of synthetic sets.", "Use it with --synthetic, --sets and --out alone."
+        )
     for path in (job.out, job.table):
         if path is not None:
             check_writable(path, job.force)
+    if job.trial:
+        from ssr_cli.evaluation.verdicts import score_verdicts
+        from ssr_cli.paths import expand_folder
+
+        photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
+        score_verdicts(photos, job.limit, console, job.sets, job.out)
+        return
     from ssr_cli.evaluation.selfcheck import check_metrics
 
     check_metrics(job.lpips_weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ class InspectJob:
         picture: write the picture.
         html: write the page.
         npz: write the archive.
+        trial: test the kernels on places kept from their estimate.
     """
 
     photo: Path
@@ -43,6 +44,7 @@ class InspectJob:
     picture: bool = True
     html: bool = False
     npz: bool = False
+    trial: bool = True
 
 
 def run(job: InspectJob, console: Console) -> None:
@@ -62,10 +64,13 @@ def run(job: InspectJob, console: Console) -> None:
     from ssr_cli.pipeline import analyse
     from ssr_cli.report.findings import find, summarise
     from ssr_cli.report.terminal import terminal_view
+    from ssr_cli.trial import try_photo
 
     with console.progress(job.photo.name) as tell:
-        analysis = analyse(photo, models, job.options, tell, source(photo))
-        found = find(photo, analysis, models.dictionary)
+        depth = source(photo)
+        analysis = analyse(photo, models, job.options, tell, depth)
+        verdict = asdict(try_photo(photo, models, job.options, tell, depth)) if job.trial else None
+        found = find(photo, analysis, models.dictionary, verdict)
         for number, (kind, path) in enumerate(targets.items()):
             tell(f"writing {path.name}", number, len(targets))
             _write(found, kind, path, job)

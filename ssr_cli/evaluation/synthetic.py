@@ -96,7 +96,12 @@ def gate_follows_blur(fusion: Tensor, scene: Scene) -> float:
     return spearman(fusion[2], radius)
 
 
-def _load(photos: Sequence[Path], limit: int | None) -> tuple[list[str], list[Tensor]]:
+def load_sharp(photos: Sequence[Path], limit: int | None) -> tuple[list[str], list[Tensor]]:
+    """Names and square crops of sharp photos.
+
+    Raises:
+        InputError: when there are none, or one is unreadable or too small.
+    """
     chosen = list(photos)[:limit]
     if not chosen:
         raise InputError("There are no photos to degrade.", "Name at least one sharp photo.")
@@ -150,7 +155,7 @@ def score_synthetic(
     if unknown := [name for name in sets if name not in SETS]:
         raise UsageError(f"There is no set {unknown[0]!r}.", f"Choose from {', '.join(SETS)}.")
     makers = SETS | ({"shake": measured_shake(shakes)} if shakes else {})
-    names, crops = _load(photos, limit)
+    names, crops = load_sharp(photos, limit)
     judge = Judge(lpips_weights, resolve_device(options.device))
     rows: list[Row] = []
     work = [(kind, i) for kind in sets for i in range(len(names))]

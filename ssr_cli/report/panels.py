@@ -17,7 +17,7 @@ from ssr_cli.report.findings import Findings, quantiles
 from ssr_cli.views import fusion_view, kernel_sheet, palette, radius_limit, to_picture
 
 #: Colours of the kinds, told apart by people who see red and green alike, and in grey.
-KIND_COLOURS: tuple[Colour, ...] = ((236, 236, 230), (0, 114, 178), (230, 159, 0), (178, 60, 120))
+KIND_COLOURS: tuple[Colour, ...] = ((236, 236, 230), (58, 150, 220), (230, 159, 0), (200, 80, 140))
 #: Strokes are drawn this many times larger, then reduced: Pillow's lines have hard edges.
 _FINE = 3
 #: One direction mark for so many pixels of a panel.

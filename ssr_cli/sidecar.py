@@ -187,12 +187,12 @@ class Sidecar:
     @property
     def photo(self) -> Path:
         """The input."""
-        return self.path.parent / self.data["input"]["path"]
+        return self.path.parent / str(self.data["input"]["path"])
 
     @property
     def output(self) -> Path:
         """The result."""
-        return self.path.parent / self.data["output"]["path"]
+        return self.path.parent / str(self.data["output"]["path"])
 
     @property
     def depth(self) -> str:

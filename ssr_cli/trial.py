@@ -37,9 +37,9 @@ _MOST, _LEAST = 256, 12
 #: Shares of the blind estimate of the noise that are tried: texture makes it too large.
 _NOISE_SHARES = (0.5, 0.7, 0.85, 1.0)
 #: Ratio of the axes of a stretched rival, and side of the regions that have one direction, LR pixels.
-_STRETCH, _REGION = 1.8, 48
+_STRETCH, _REGION = 1.8, 32
 #: Nats per patch by which a rival must be better for the claim to fail.
-MARGINS = {"narrower": 0.5, "rotated": 0.3, "stretched": 0.9, "bicubic": 0.3, "best single kernel": 0.9}
+MARGINS = {"narrower": 0.45, "rotated": 0.3, "stretched": 0.6, "bicubic": 0.6, "best single kernel": 0.9}
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,27 @@ def try_claim(
     return _judged(advantage, len(places), dictionary.names[one])
 
 
+#: Kernels of patches as weights (P, L) over the dictionary, and how they are mapped.
+Claim = tuple[Tensor, spectra.Map]
+
+
+def preference(rgb: Tensor, places: Tensor, dictionary: KernelDictionary, first: Claim, second: Claim) -> float:
+    """How much better patches of a photo are explained by one claim than by another, nats per patch.
+
+    Args:
+        rgb: (3, h, w), encoded.
+        places: (P, 2), row and column of each patch's corner.
+        dictionary: the atoms.
+        first: also says the noise.
+        second: what it is compared with.
+    """
+    scale, transfer = dictionary.scale, spectra.frequencies(dictionary.scale).transfer
+    power = spectra.periodograms(rgb, places, scale)
+    kernels, others = (weights @ transfer(change) for weights, change in (first, second))
+    sigma, ours = _noise_and_likelihoods(power, kernels, estimate_noise(rgb), scale)
+    return spectra.advantage(ours, spectra.log_likelihoods(power, others, sigma, scale, spectra.BETAS))
+
+
 def _noise_and_likelihoods(power: Tensor, transfer: Tensor, blind: float, scale: int) -> tuple[float, Tensor]:
     """The noise of the luma that suits the claim best, and the claim's likelihoods with it."""
     found = []
@@ -114,7 +135,7 @@ def _noise_and_likelihoods(power: Tensor, transfer: Tensor, blind: float, scale:
 def _best_turns(turns: Tensor, places: Tensor) -> Tensor:
     """Likelihoods (B, P) of the best of several directions (T, B, P), chosen for regions, not for single patches."""
     corner = places.div(_REGION, rounding_mode="floor")
-    _, region = (corner[:, 0] * 65536 + corner[:, 1]).unique(return_inverse=True)
+    region = corner[:, 0] * (int(corner[:, 1].max()) + 1) + corner[:, 1]
     totals = turns.new_zeros(*turns.shape[:2], int(region.max()) + 1).index_add_(2, region, turns)
     best = totals.argmax(0)[:, region]  # (B, P)
     return turns.gather(0, best[None])[0]

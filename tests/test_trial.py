@@ -134,23 +134,15 @@ def test_bench_tries_true_and_wrong_kernels(tmp_path, capsys) -> None:
     from ssr_cli.views import to_picture
 
     to_picture(_sharp(3, 320)).save(tmp_path / "sharp.png")
+    asked = ["bench", str(tmp_path), "--synthetic", "--sets", "blocks-3", "--trial", "-o", str(tmp_path / "o.jsonl")]
     with pytest.raises(SystemExit) as stopped:
-        asked = [
-            "bench",
-            str(tmp_path),
-            "--synthetic",
-            "--sets",
-            "blocks-3",
-            "--trial",
-            "-o",
-            str(tmp_path / "o.jsonl"),
-        ]
         main(asked)
     assert not stopped.value.code
     assert "of 1" in capsys.readouterr().out
     rows = {r["claim"]: r for r in map(json.loads, (tmp_path / "o.jsonl").read_text().splitlines())}
     assert set(rows) == {"true", "variance x 1.4", "turned 90 deg", "round"}
     assert rows["turned 90 deg"]["verdict"] == "not supported"
+    assert all(rows[claim]["truth over it"] > 0 for claim in set(rows) - {"true"})
     assert rows["turned 90 deg"]["over rotated"] < 0 < rows["true"]["over rotated"]
 
 

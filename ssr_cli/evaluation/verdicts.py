@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from ssr_cli.evaluation.scenes import SETS, Scene
 from ssr_cli.evaluation.synthetic import NOISE, load_sharp
 from ssr_cli.physics import spectra
 from ssr_cli.physics.kernels import KernelDictionary, default_dictionary
-from ssr_cli.trial import patch_places, patch_weights, try_claim
+from ssr_cli.trial import patch_places, patch_weights, preference, try_claim
 
 if TYPE_CHECKING:
     from ssr_cli.console import Console
@@ -62,11 +62,13 @@ def verdicts(scene: Scene, directed: bool) -> list[Row]:
         claims["turned 90 deg"] = (true, spectra.QUARTER_TURN)
         claims["round"] = (round_weights(patch_weights(scene.truth.covariance, places), dictionary), spectra.IDENTITY)
     rows: list[Row] = []
-    for name, (weights, change) in claims.items():
-        verdict = try_claim(rgb, weights, places, dictionary, change)
-        rows.append(
-            {"claim": name, "verdict": verdict.verdict, **{f"over {k}": v for k, v in verdict.advantage.items()}}
-        )
+    for name, claim in claims.items():
+        verdict = try_claim(rgb, claim[0], places, dictionary, claim[1])
+        row: Row = {"claim": name, "verdict": verdict.verdict}
+        row |= {f"over {rival}": value for rival, value in verdict.advantage.items()}
+        if not CLAIMS[name]:
+            row["truth over it"] = preference(rgb, places, dictionary, claims["true"], claim)
+        rows.append(row)
     return rows
 
 
@@ -106,15 +108,31 @@ def score_verdicts(
 
 
 def _print(rows: list[Row], console: Console) -> None:
-    """Shares that are supported, by set and claim."""
-    kinds = list(dict.fromkeys(str(row["set"]) for row in rows))
-    table = [(kind, *(_share(rows, claim, kind) for claim in CLAIMS)) for kind in kinds]
-    console.table("supported", ("", *CLAIMS), [*table, ("all", *(_share(rows, claim, None) for claim in CLAIMS))])
+    """Shares that are supported, by set and claim, and of wrong claims that lose to the truth when it is named."""
+    kinds = [*dict.fromkeys(str(row["set"]) for row in rows), "all"]
+    verdicts = [(kind, *(_share(_of(rows, claim, kind), _supported) for claim in CLAIMS)) for kind in kinds]
+    console.table("supported", ("", *CLAIMS), verdicts)
+    wrong = [claim for claim, true in CLAIMS.items() if not true]
+    named = [(kind, *(_share(_of(rows, claim, kind), _loses) for claim in wrong)) for kind in kinds]
+    console.table("wrong claims that lose to the true kernels", ("", *wrong), named)
     if console.mode == "json":
-        shares = {claim: _share(rows, claim, None) for claim in CLAIMS}
-        console.result({"supported": shares})
+        supported = {claim: _share(_of(rows, claim, "all"), _supported) for claim in CLAIMS}
+        losing = {claim: _share(_of(rows, claim, "all"), _loses) for claim in wrong}
+        console.result({"supported": supported, "lose_to_truth": losing})
 
 
-def _share(rows: list[Row], claim: str, kind: str | None) -> str:
-    judged = [row["verdict"] == "supported" for row in rows if row["claim"] == claim and kind in (None, row["set"])]
-    return f"{sum(judged)} of {len(judged)}" if judged else "-"
+def _supported(row: Row) -> bool:
+    return bool(row["verdict"] == "supported")
+
+
+def _loses(row: Row) -> bool:
+    return bool(row["truth over it"] > 0)
+
+
+def _of(rows: list[Row], claim: str, kind: str) -> list[Row]:
+    """Rows of a claim in one set, or in all."""
+    return [row for row in rows if row["claim"] == claim and kind in ("all", row["set"])]
+
+
+def _share(rows: list[Row], holds: Callable[[Row], bool]) -> str:
+    return f"{sum(map(holds, rows))} of {len(rows)}" if rows else "-"

@@ -30,8 +30,6 @@ _SECTORS = 6
 _LOWEST = 1.5
 #: Amplitudes tried per patch and direction, relative to the mean power there.
 _AMPLITUDES = (0.0, 0.05, 0.14, 0.37, 0.61, 1.0, 1.65, 2.7, 7.4)
-#: The fewer, the more a single frequency may stand out.
-_TAIL = 2.0
 #: Decays tried, and what is known of them beforehand: `weight (beta - mean)^2` per patch.
 BETAS = (2.0, 2.4, 2.8, 3.2, 3.6)
 _PRIOR_MEAN, _PRIOR_WEIGHT = 2.8, 1.0
@@ -147,7 +145,8 @@ def periodograms(rgb: Tensor, places: Tensor, scale: int) -> Tensor:
     window = window / window.square().mean().sqrt()
     mean = (patches * window).sum((1, 2), keepdim=True) / window.sum()
     power = torch.fft.fft2((patches - mean) * window).abs().square() / PATCH**2
-    return power.flatten(1)[:, frequencies(scale).kept]
+    compared: Tensor = power.flatten(1)[:, frequencies(scale).kept]
+    return compared
 
 
 def luma_noise(sigma: float) -> float:
@@ -181,15 +180,11 @@ def _sectors(scale: int) -> list[Tensor]:
 
 
 def _best(power: Tensor, signal: Tensor, noise: float) -> Tensor:
-    """Log-likelihood (P,) at the best amplitude of those tried.
-
-    Whittle's is exponential; here its scale is uncertain by a gamma of shape `_TAIL`, which gives a Lomax: a fence or a
-    line of text has peaks in its spectrum that are no matter of the kernel.
-    """
+    """Whittle's log-likelihood (P,) at the best amplitude of those tried."""
     shape = signal / signal.mean(1, keepdim=True).clamp_min(1e-30)
     tried = power.new_tensor(_AMPLITUDES)[:, None] * power.mean(1)
     expected = tried[..., None] * shape + noise
-    return -(expected.log() + (_TAIL + 1) * torch.log1p(power / (_TAIL * expected))).sum(-1).min(0).values
+    return -(expected.log() + power / expected).sum(-1).min(0).values
 
 
 def score(likelihoods: Tensor) -> Tensor:

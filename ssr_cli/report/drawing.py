@@ -35,7 +35,7 @@ def ticks(low: float, high: float, room_px: int, apart: int = _TICK_APART) -> li
         room_px: length of the axis.
         apart: least distance of two ticks, pixels.
     """
-    most = max(1, room_px // apart)
+    most = max(2, room_px // apart)
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)

@@ -99,10 +99,10 @@ def _fit(work: Work, models: Models, priors: list[PhotoPrior]) -> PhotoPrior:
             slice(rows.start + -tile.core.top % step, rows.stop, step),
             slice(columns.start + -tile.core.left % step, columns.stop, step),
         )
-        planes = [state.disparity, state.radius_px, state.confidence_px, state.code]
+        planes = [state.disparity, state.radius_px, state.confidence_px, state.code, state.gain, state.gain_trust]
         samples.append([p[(..., *pick)].flatten(2).cpu() for p in planes])
-    disparity, radius, confidence, code = (torch.cat([s[i] for s in samples], -1) for i in range(4))
-    prior = fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code)
+    disparity, radius, confidence, code, gain, trust = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
+    prior = fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0])
     return PhotoPrior(*(getattr(prior, f.name).to(models.device) for f in fields(PhotoPrior)))
 
 

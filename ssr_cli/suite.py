@@ -11,6 +11,7 @@ from torch import nn
 from ssr_cli.diffusion.flow import Flow, FlowConfig
 from ssr_cli.diffusion.stable import StablePrior
 from ssr_cli.errors import WeightsError
+from ssr_cli.growth import grown
 from ssr_cli.models.amf import Amf, AmfConfig
 from ssr_cli.models.depth import DepthConfig, DepthNet
 from ssr_cli.models.restorer import Restorer, RestorerConfig
@@ -105,7 +106,7 @@ def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
     try:
         with torch.device("meta"):
             suite = Suite(SuiteConfig.from_dict(checkpoint.config))
-        suite.load_state_dict(checkpoint.state, assign=True)
+        suite.load_state_dict(grown(checkpoint.state, suite.state_dict()), assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         text = str(error).splitlines()[0]
         raise WeightsError(

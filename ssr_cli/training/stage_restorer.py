@@ -13,7 +13,6 @@ from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite
 from ssr_cli.synthesis.spoil import spoil_batch
-from ssr_cli.training.augment import augment
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
@@ -74,7 +73,7 @@ class RestorerStage:
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: quadratic up to errors of about 13/255, so that what is in doubt is averaged and not chosen."""
         seed = (self.options.seed, 2, step)
-        crops = augment(self.pool.crops(self.options.batch, self.options.crop, seed), seed)
+        crops = self.pool.crops(self.options.batch, self.options.crop, seed)
         error = self.mean(crops, (*seed, 7), dropping=True) - crops.hr
         loss = (error.square() + _QUADRATIC**2).sqrt().mean()
         return loss, {"l1": error.detach().abs().mean()}

@@ -1,4 +1,4 @@
-"""Train SVKR: kernel code, moments, explained photo, honest uncertainties, better depth, after every round."""
+"""Train SVKR: kernel code, moments, explained photo, honest uncertainties, sharpening, better depth, every round."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import local_gradient
+from ssr_cli.models.lens import consensus
 from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
@@ -34,35 +35,41 @@ class SvkrStage:
         self.components, self.mapping = reduced_basis(self.dictionary.atoms, _RANK)
 
     def explain(self, crops: Crops, states: list[RoundState]) -> list[Tensor]:
-        """What each round's kernels leave of the photo, (B, 3, h, w) in encoded units: `y - enc(A dec(x))`."""
+        """What each round's kernels make of the sharp picture, (B, 3, h, w) encoded: `enc(A dec(x))`."""
         linear = srgb_to_linear(crops.hr)
-        residuals = []
+        seen = []
         for state in states:
             coefficients = torch.einsum("blhw,lr->brhw", state.weights, self.mapping.to(state.weights))
             operator = SpatiallyVariantBlur(self.components, coefficients, self.dictionary.scale)
-            residuals.append(crops.lr - linear_to_srgb(operator.forward(linear)))
-        return residuals
+            seen.append(linear_to_srgb(operator.forward(linear)))
+        return seen
 
     def round_loss(
-        self, state: RoundState, crops: Crops, residual: Tensor, depth: Tensor
+        self, state: RoundState, crops: Crops, seen: Tensor, depth: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one round and its figures."""
         radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
         error = (state.radius_px - radius).abs()
         edge = state.noise.shape[-1] // 8  # the crop's border has no photo beyond it
-        inner = residual[..., edge:-edge, edge:-edge]
-        noise = state.noise[..., edge:-edge, edge:-edge]
-        honest_noise = (0.5 * (inner.detach() / noise).square() + noise.log()).mean()
+        inner = (..., slice(edge, -edge), slice(edge, -edge))
+        # The kernels answer for the optics alone, the noise level for all they leave of the photo as it was saved.
+        optics, left = (crops.clean - seen)[inner], (crops.lr - seen.detach())[inner]
+        noise = state.noise[inner]
+        honest_noise = (0.5 * (left / noise).square() + noise.log()).mean()
         honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
         depth_error = (state.disparity - depth).abs().mean()
         edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
-        loss = code + 0.15 * error.mean() + 4 * inner.abs().mean() + 0.05 * (honest_noise + honest_radius)
+        gain = consensus(state.gain.flatten(2), state.gain_trust.flatten(1)) - crops.gain
+        # Squares: half of the photos are not sharpened, and an absolute error would settle for that.
+        gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
+        loss = code + 0.15 * error.mean() + 4 * optics.abs().mean() + 0.05 * (honest_noise + honest_radius) + 2 * gains
         loss = loss + 1.0 * depth_error + 1.0 * edges
         figures = {
             "code": code,
             "radius": error.mean(),
-            "explained": inner.square().mean().sqrt(),
+            "explained": optics.square().mean().sqrt(),
+            "gain": gain.abs().mean(),
             "depth": depth_error,
         }
         return loss, figures
@@ -71,11 +78,11 @@ class SvkrStage:
         given, truth = spoil_batch(crops.disparity, seed)
         states = self.trained(crops.lr, given, self.dictionary)
         with torch.autocast(crops.lr.device.type, enabled=False):
-            residuals = self.explain(crops, states)
+            explained = self.explain(crops, states)
             total: Tensor = torch.zeros((), device=crops.lr.device)
             figures: dict[str, Tensor] = {"depth0": F.l1_loss(given, truth)}
-            for t, (state, residual) in enumerate(zip(states, residuals, strict=True), 1):
-                loss, named = self.round_loss(state, crops, residual, truth)
+            for t, (state, seen) in enumerate(zip(states, explained, strict=True), 1):
+                loss, named = self.round_loss(state, crops, seen, truth)
                 total = total + loss * (1.0 if t == len(states) else 0.5)
                 figures |= {f"{k}{t}": v for k, v in named.items()}
         return total, figures

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ssr_cli.synthesis.degrade import GAIN_AT, log_gain, sharpen, shoot, soften
+from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
+from ssr_cli.synthesis.degrade import shoot
 from ssr_cli.synthesis.jpeg import jpeg
 
 
@@ -65,6 +66,27 @@ def test_the_told_gain_is_what_a_wave_gets(sigma: float, amount: float) -> None:
         inner = slice(20, 100)
         gain = (crisp[..., inner] * wave[..., inner]).sum() / wave[..., inner].square().sum()
         assert float(gain.log()) == pytest.approx(float(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize(("sigma", "amount"), [(0.6, 1.6), (1.2, 0.4), (2.0, 1.0), (1.0, 0.0)])
+def test_sharpening_is_read_from_its_gains_and_taken_back(sigma: float, amount: float) -> None:
+    sigmas, amounts = torch.tensor([sigma]), torch.tensor([amount])
+    gain = log_gain(sigmas, amounts)
+    found, strength = sharpening_of(gain)
+    assert torch.allclose(log_gain(found, strength), gain, atol=0.01)
+    picture = _smooth()
+    crisp = sharpen(picture, sigmas, amounts)
+    back = desharpen(crisp, gain)
+    assert float((back - picture).abs().mean()) <= 0.05 * float((crisp - picture).abs().mean())
+
+
+def test_pictures_of_a_batch_are_desharpened_each_by_its_own() -> None:
+    pictures = _smooth(3, 40)
+    gain = torch.tensor([[0.1, 0.5], [0.0, 0.0], [0.2, 0.6]])
+    together = desharpen(pictures, gain)
+    assert torch.equal(together[1], pictures[1])
+    for i in (0, 2):
+        assert torch.allclose(together[i], desharpen(pictures[i : i + 1], gain[i : i + 1])[0], atol=1e-5)
 
 
 def test_softening_keeps_constants_and_the_mean_of_waves() -> None:

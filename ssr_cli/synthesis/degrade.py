@@ -13,12 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ssr_cli.physics.sharpening import bells, log_gain, sharpen, soften
 from ssr_cli.synthesis.jpeg import jpeg
-
-#: Frequencies at which sharpening is told, cycles per LR pixel.
-GAIN_AT = (0.1, 0.3)
-#: Reach of a bell, LR pixels.
-_REACH = 6
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Shot:
 
     Attributes:
         lr: (B, 3, h, w), multiples of 1/255.
-        gain: (B, 2), log gain of the camera's sharpening at `GAIN_AT`, 0 where there was none.
+        gain: (B, 2), log gain of the camera's sharpening at `sharpening.GAIN_AT`, 0 where there was none.
     """
 
     lr: Tensor
@@ -50,49 +46,6 @@ def add_noise(rgb: Tensor, gaussian: float, poisson: float, rng: np.random.Gener
     return rgb + normal * (gaussian**2 + poisson * rgb.clamp(0, 1)).sqrt()
 
 
-def _bells(sigmas: Tensor) -> Tensor:
-    """Sampled Gaussians (B, 13) of unit sum, sigmas (B,) in pixels."""
-    axis = torch.arange(-_REACH, _REACH + 1, device=sigmas.device, dtype=sigmas.dtype)
-    bells = torch.exp(-0.5 * (axis[None] / sigmas[:, None]).square())
-    return bells / bells.sum(1, keepdim=True)
-
-
-def _banded(bells: Tensor, size: int) -> Tensor:
-    """Blur along an axis as matrices (B, size, size), borders repeated: faster on crops than grouped convolutions."""
-    places = torch.arange(size, device=bells.device)[:, None] + torch.arange(-_REACH, _REACH + 1, device=bells.device)
-    index = places.clamp(0, size - 1).expand(len(bells), -1, -1)
-    empty = torch.zeros(len(bells), size, size, device=bells.device, dtype=bells.dtype)
-    return empty.scatter_add(2, index, bells[:, None].expand(-1, size, -1))
-
-
-def soften(rgb: Tensor, sigmas: Tensor) -> Tensor:
-    """Gaussian blur of every picture (B, 3, h, w) by its own sigma (B,), in pixels."""
-    h, w = rgb.shape[-2:]
-    bells = _bells(sigmas)
-    return _banded(bells, h)[:, None] @ rgb @ _banded(bells, w)[:, None].mT
-
-
-def sharpen(rgb: Tensor, sigmas: Tensor, amounts: Tensor) -> Tensor:
-    """Unsharp masking of every picture with its own numbers, as cameras do before they save: halos included.
-
-    Args:
-        rgb: (B, 3, h, w), encoded.
-        sigmas: (B,), of the mask, LR pixels.
-        amounts: (B,), how much of the difference is added; 0 leaves a picture as it is.
-
-    Returns:
-        (B, 3, h, w), not clipped.
-    """
-    return rgb + amounts.view(-1, 1, 1, 1) * (rgb - soften(rgb, sigmas))
-
-
-def log_gain(sigmas: Tensor, amounts: Tensor) -> Tensor:
-    """Log gain (B, 2) of `sharpen` at `GAIN_AT` along an axis."""
-    axis = torch.arange(-_REACH, _REACH + 1, device=sigmas.device, dtype=sigmas.dtype)
-    cosines = torch.stack([torch.cos(2 * torch.pi * f * axis) for f in GAIN_AT])
-    return torch.log1p(amounts[:, None] * (1 - _bells(sigmas) @ cosines.T))
-
-
 def _grain(clean: Tensor, rng: np.random.Generator) -> Tensor:
     """Poisson-Gaussian noise (B, 3, h, w), mostly little; some of it grey, some smoothed by the camera.
 
@@ -107,7 +60,7 @@ def _grain(clean: Tensor, rng: np.random.Generator) -> Tensor:
     sigmas = _column(rng.uniform(0.35, 0.9, b), clean)
     normal = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
     normal = torch.where(_mask(grey, clean), normal[:, :1], normal)
-    soft = soften(normal, sigmas) / _bells(sigmas).square().sum(1).view(-1, 1, 1, 1)  # of unit variance again
+    soft = soften(normal, sigmas) / bells(sigmas).square().sum(1).view(-1, 1, 1, 1)  # of unit variance again
     normal = torch.where(_mask(smooth, clean), soft, normal)
     variance = _column(gaussian**2, clean).view(-1, 1, 1, 1) + _column(poisson, clean).view(-1, 1, 1, 1) * clean
     return normal * variance.clamp_min(0).sqrt()

@@ -12,6 +12,7 @@ from ssr_cli.models.lens import consensus
 from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
+from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
@@ -53,14 +54,16 @@ class SvkrStage:
         error = (state.radius_px - radius).abs()
         edge = state.noise.shape[-1] // 8  # the crop's border has no photo beyond it
         inner = (..., slice(edge, -edge), slice(edge, -edge))
-        # The kernels answer for the optics alone, the noise level for all they leave of the photo as it was saved.
-        optics, left = (crops.clean - seen)[inner], (crops.lr - seen.detach())[inner]
+        said = consensus(state.gain.flatten(2), state.gain_trust.flatten(1))
+        gain = said - crops.gain
+        # The kernels answer for the optics alone; the noise level for all that they and the sharpening leave.
+        optics = (crops.clean - seen)[inner]
+        left = (desharpen(crops.lr, said.detach()) - seen.detach())[inner]
         noise = state.noise[inner]
         honest_noise = (0.5 * (left / noise).square() + noise.log()).mean()
         honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
         depth_error = (state.disparity - depth).abs().mean()
         edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
-        gain = consensus(state.gain.flatten(2), state.gain_trust.flatten(1)) - crops.gain
         # Squares: half of the photos are not sharpened, and an absolute error would settle for that.
         gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
         loss = code + 0.15 * error.mean() + 4 * optics.abs().mean() + 0.05 * (honest_noise + honest_radius) + 2 * gains

@@ -98,11 +98,19 @@ class KernelField:
 
 @dataclass(frozen=True)
 class Round:
-    """State after one SVKR round."""
+    """State after one SVKR round.
+
+    Attributes:
+        field: the kernels.
+        depth: refined.
+        lens: fitted to both.
+        sharpening: log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel, 0 for none.
+    """
 
     field: KernelField
     depth: DepthMap
     lens: ThinLens
+    sharpening: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ class Maps:
         field = KernelField(
             get[f"{t}.weights"], get[f"{t}.covariance"], get[f"{t}.confidence_px"][0], get[f"{t}.noise"][0], scale
         )
-        return Round(field, DepthMap(get[f"{t}.disparity"][0]), lens)
+        coarse, fine = prior.gain[0].tolist()
+        return Round(field, DepthMap(get[f"{t}.disparity"][0]), lens, (coarse, fine))
 
     def analysis(self, work: Work, priors: list[PhotoPrior], scale: int) -> Analysis:
         """All rounds."""

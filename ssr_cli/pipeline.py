@@ -26,6 +26,7 @@ from ssr_cli.image.color import resize
 from ssr_cli.maps import Maps
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
+from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.recovery import checked, with_recovery
 from ssr_cli.settings import DEFAULT_TILE, UpscaleOptions
 from ssr_cli.stable_pass import draw_stable
@@ -126,10 +127,13 @@ class _Energy:
         return None if not self.count else -10 * math.log10(max(energy / self.count, 1e-12))
 
 
-def _held(image: Tensor, y: Tensor, state: RoundState, tile: Tile, models: Models, energy: _Energy) -> Tensor:
-    """A tile's picture held to its photo by its kernels."""
+def _held(
+    image: Tensor, y: Tensor, state: RoundState, prior: PhotoPrior, tile: Tile, models: Models, energy: _Energy
+) -> Tensor:
+    """A tile's picture held by its kernels to its photo as it was before the camera sharpened it."""
     rows, columns = tile.inner()
-    projected = project(image, y, field_operator(state.weights, models.dictionary), state.noise)
+    noise = state.noise * models.suite.config.consistency.level
+    projected = project(image, desharpen(y, prior.gain), field_operator(state.weights, models.dictionary), noise)
     energy.add(projected.before[..., rows, columns], projected.after[..., rows, columns])
     return projected.image
 
@@ -144,7 +148,7 @@ def _hold_tiles(work: Work, models: Models, priors: list[PhotoPrior], out: Tenso
         read = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
         image = whole[(None, slice(None), *read)].to(models.device)
         state = refine(work, tile, models, priors[:-1])[-1]
-        core = _held(image, y, state, tile, models, energy)[(0, slice(None), *tile.inner(scale))]
+        core = _held(image, y, state, priors[-1], tile, models, energy)[(0, slice(None), *tile.inner(scale))]
         out[(slice(None), *tile.outer(scale))] = core.cpu()
 
 
@@ -171,7 +175,7 @@ def _restore_tile(
         image = sample(lambda z, t: suite.flow(z, t, mean, features, fused), start, options.steps)
     image = image.clamp(0, 1)
     if options.consistency:
-        image = _held(image, y, states[-1], tile, models, energy)
+        image = _held(image, y, states[-1], priors[-1], tile, models, energy)
     for t, state in enumerate(states):
         maps.put_round(t, tile, state)
     maps.put("gates", tile, fused.gates)

@@ -179,6 +179,9 @@ def test_configuration_survives_json() -> None:
     import json
 
     assert SuiteConfig.from_dict(json.loads(json.dumps(SuiteConfig().to_dict()))) == SuiteConfig()
+    older = SuiteConfig().to_dict()
+    older.pop("consistency")
+    assert SuiteConfig.from_dict(older).consistency.level == 1.0
     unknown = SuiteConfig().to_dict()
     unknown["svkr"]["magic"] = 1
     with pytest.raises(KeyError, match=r"svkr\.magic"):

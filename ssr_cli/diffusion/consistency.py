@@ -24,6 +24,17 @@ _WINDOW = 7
 
 
 @dataclass(frozen=True)
+class ConsistencyConfig:
+    """Numbers of the projection that belong to a checkpoint.
+
+    Attributes:
+        level: how much of SVKR's noise level is left alone, chosen on held-out scenes.
+    """
+
+    level: float = 0.25
+
+
+@dataclass(frozen=True)
 class Projected:
     """A projected sample and how well it explained the photo before and after.
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.canvas import Canvas
-from ssr_cli.diffusion.consistency import field_operator, project
+from ssr_cli.diffusion.consistency import field_operator, first_guess, project
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Progress, Work, cut, fit_rounds, prepare, refine
 from ssr_cli.frames import Analysis, DepthMap, Photo, Upscaled
@@ -127,13 +127,18 @@ class _Energy:
         return None if not self.count else -10 * math.log10(max(energy / self.count, 1e-12))
 
 
+def _left_alone(state: RoundState, models: Models) -> Tensor:
+    """The noise level the kernels leave alone, (1, 1, h, w)."""
+    return state.noise * models.suite.config.consistency.level
+
+
 def _held(
     image: Tensor, y: Tensor, state: RoundState, prior: PhotoPrior, tile: Tile, models: Models, energy: _Energy
 ) -> Tensor:
     """A tile's picture held by its kernels to its photo as it was before the camera sharpened it."""
     rows, columns = tile.inner()
-    noise = state.noise * models.suite.config.consistency.level
-    projected = project(image, desharpen(y, prior.gain), field_operator(state.weights, models.dictionary), noise)
+    operator = field_operator(state.weights, models.dictionary)
+    projected = project(image, desharpen(y, prior.gain), operator, _left_alone(state, models))
     energy.add(projected.before[..., rows, columns], projected.after[..., rows, columns])
     return projected.image
 
@@ -166,7 +171,9 @@ def _restore_tile(
     y, _ = cut(work, tile, models)  # (1, 3, h, w)
     states = refine(work, tile, models, priors[:-1])
     fused = suite.amf(y, states[-1], priors[-1], _dropped(options, models.device))
-    mean, features = suite.restorer(y, fused)  # (1, 3, h s, w s)
+    operator = field_operator(states[-1].weights, models.dictionary)
+    guess = first_guess(y, operator, _left_alone(states[-1], models), priors[-1].gain)  # (1, 3, h s, w s)
+    mean, features = suite.restorer(y, fused, guess)  # the same size
     image = mean
     if options.steps:
         box = tile.padded

@@ -10,6 +10,7 @@ import torch
 
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.errors import WeightsError
+from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.models.lens import fit_prior
 from ssr_cli.models.svkr import photo_prior
 from ssr_cli.physics.kernels import default_dictionary
@@ -20,12 +21,18 @@ from tests.conftest import TINY, tiny_suite
 DICTIONARY = default_dictionary()
 
 
+def _guess(y: torch.Tensor) -> torch.Tensor:
+    """A sharper picture than interpolation, as the kernels would give."""
+    large = upscale_bicubic(y, 4)
+    return large + 0.1 * torch.sin(9 * large)
+
+
 def _everything(suite: Suite, y: torch.Tensor):
     depth = suite.depth.estimate(y)
     states = suite.svkr(y, depth, DICTIONARY)
     prior = photo_prior(states[-1])
     fused = suite.amf(y, states[-1], prior)
-    mean, features = suite.restorer(y, fused)
+    mean, features = suite.restorer(y, fused, _guess(y))
     end = suite.flow(mean, torch.zeros(len(y)), mean, features, fused)
     return states, fused, mean, end
 
@@ -69,10 +76,19 @@ def test_each_modality_reaches_the_result() -> None:
     y = torch.rand(1, 3, 16, 16)
     states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
     prior = photo_prior(states[-1])
-    whole = suite.restorer(y, suite.amf(y, states[-1], prior))[0]
+    whole = suite.restorer(y, suite.amf(y, states[-1], prior), _guess(y))[0]
     for kept in ((0.0, 1.0), (1.0, 0.0)):
-        less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])))[0]
+        less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])), _guess(y))[0]
         assert float((less - whole).abs().max()) > 1e-6
+
+
+def test_the_kernels_guess_reaches_the_result() -> None:
+    suite = tiny_suite()
+    y = torch.rand(1, 3, 16, 16)
+    states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
+    fused = suite.amf(y, states[-1], photo_prior(states[-1]))
+    with_it, without = (suite.restorer(y, fused, g)[0] for g in (_guess(y), upscale_bicubic(y, 4)))
+    assert float((with_it - without).abs().max()) > 1e-5
 
 
 def test_second_round_uses_the_photo_wide_answer() -> None:

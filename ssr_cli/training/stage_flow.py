@@ -44,7 +44,7 @@ class FlowStage:
         with torch.no_grad():
             told = run_svkr(self.suite, crops, seed, dropping=False)
             fused = self.suite.amf(crops.lr, told.state, told.prior)
-            mean, features = self.suite.restorer(crops.lr, fused)
+            mean, features = self.suite.restorer(crops.lr, fused, told.guess)
         return mean, features, fused
 
     def _points(self, start: Tensor, hr: Tensor, told: tuple[Tensor, Tensor, Fused], rng: np.random.Generator) -> Point:

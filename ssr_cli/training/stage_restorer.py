@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssr_cli.diffusion.consistency import field_operator, first_guess
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
@@ -30,6 +31,7 @@ class Conditions:
     state: RoundState
     prior: PhotoPrior
     drop: Tensor | None
+    guess: Tensor
 
 
 def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:
@@ -39,9 +41,12 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
         given, _ = spoil_batch(crops.disparity, seed)
         state = suite.svkr(crops.lr, given, dictionary)[-1]
         prior = photo_prior(state)
+        with torch.autocast(crops.lr.device.type, enabled=False):
+            operator = field_operator(state.weights, dictionary)
+            guess = first_guess(crops.lr, operator, state.noise * suite.config.consistency.level, prior.gain)
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
-    return Conditions(state, prior, drop)
+    return Conditions(state, prior, drop, guess)
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -67,7 +72,7 @@ class RestorerStage:
         """The restored batch (B, 3, 4 n, 4 n)."""
         told = run_svkr(self.suite, crops, seed, dropping)
         fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
-        restored: Tensor = self.suite.restorer(crops.lr, fused)[0]
+        restored: Tensor = self.suite.restorer(crops.lr, fused, told.guess)[0]
         return restored
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:

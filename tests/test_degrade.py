@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
-from ssr_cli.synthesis.degrade import shoot
+from ssr_cli.synthesis.degrade import as_focused, draw_processed, shoot
 from ssr_cli.synthesis.jpeg import jpeg
 
 
@@ -101,7 +101,7 @@ def test_softening_keeps_constants_and_the_mean_of_waves() -> None:
 
 def test_shots_are_mild_follow_the_seed_and_tell_their_sharpening() -> None:
     clean = _smooth(40, 32)
-    first, again, other = (shoot(clean, np.random.default_rng(s)) for s in (1, 1, 2))
+    first, again, other = (shoot(clean, draw_processed(40, rng), rng) for rng in map(np.random.default_rng, (1, 1, 2)))
     assert torch.equal(first.lr, again.lr)
     assert torch.equal(first.gain, again.gain)
     assert not torch.equal(first.lr, other.lr)
@@ -113,10 +113,25 @@ def test_shots_are_mild_follow_the_seed_and_tell_their_sharpening() -> None:
     assert float((first.lr - clean).abs().mean()) < 0.06
 
 
+def test_photos_out_of_cameras_are_softer_and_stay_pairs() -> None:
+    """What is softened at the size of the result is softened by as much in the photo: the kernel between them stays."""
+    hr = _smooth(40, 128)
+
+    def photographed(sharp: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(soften(sharp, torch.full((40,), 2.0)), 4)
+
+    clean = photographed(hr)
+    processed = np.arange(40) % 2 == 0
+    soft, seen = as_focused(hr, clean, processed, np.random.default_rng(3))
+    lost = (soft - hr).abs().mean((1, 2, 3))
+    assert float(lost[::2].mean()) > 3 * float(lost[1::2].mean())
+    assert float((photographed(soft) - seen).abs().mean()) < 0.3 * float((seen - clean).abs().mean())
+
+
 def test_noise_tells_nothing_of_sharpening() -> None:
-    """On flat ground, how rough the noise is must not separate sharpened photos from others."""
+    """On flat ground, how rough the noise is must not separate sharpened photos from others a camera processed."""
     flat = torch.full((600, 3, 24, 24), 0.5)
-    shot = shoot(flat, np.random.default_rng(5))
+    shot = shoot(flat, np.ones(600, dtype=bool), np.random.default_rng(5))
     noise = (shot.lr - shot.lr.mean((2, 3), keepdim=True)).mean(1)
     power = noise.square().mean((1, 2))
     rough = (noise[:, :, 1:] - noise[:, :, :-1]).square().mean((1, 2)) / power.clamp_min(1e-9)

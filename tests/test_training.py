@@ -228,6 +228,10 @@ def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_pat
     assert torch.equal(a.hr, b.hr)
     assert not torch.equal(a.hr, c.hr)
     assert a.hr.shape == (4, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = first.crops(4, 8, (1, 2))
+    assert torch.equal(exact.hr, a.hr)
+    assert torch.equal(exact.lr, a.lr)
     assert a.code.shape == (4, 24, 8, 8)
     assert a.gain.shape == (4, 2)
     assert torch.equal(a.lr, b.lr)

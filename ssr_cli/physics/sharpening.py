@@ -22,10 +22,16 @@ _ITERATIONS = 12
 
 
 def bells(sigmas: Tensor) -> Tensor:
-    """Sampled Gaussians (B, 13) of unit sum, sigmas (B,) in pixels."""
+    """Sampled Gaussians (B, 13) of unit sum, sigmas (B,) in pixels.
+
+    Narrow ones fall between the samples: below half a pixel three taps of the right variance stand for them.
+    """
     axis = torch.arange(-_REACH, _REACH + 1, device=sigmas.device, dtype=sigmas.dtype)
     values = torch.exp(-0.5 * (axis[None] / sigmas[:, None]).square())
-    return values / values.sum(1, keepdim=True)
+    wide = values / values.sum(1, keepdim=True)
+    side = sigmas.square()[:, None] / 2
+    narrow = side * (axis.abs() == 1) + (1 - 2 * side) * (axis == 0)
+    return torch.where(sigmas[:, None] < 0.5, narrow, wide)
 
 
 def _banded(kernels: Tensor, size: int) -> Tensor:

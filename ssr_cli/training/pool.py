@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.synthesis.degrade import shoot
+from ssr_cli.synthesis.degrade import as_focused, draw_processed, shoot
 from ssr_cli.synthesis.photo_scenes import random_scene
 
 SHARD = 40
@@ -135,10 +135,13 @@ class ScenePool:
                 [data[i, :, y * scale : y * scale + n, x * scale : x * scale + n].float() for i, y, x in picks]
             )
 
-        clean = cut("clean")
-        shot = shoot(clean, rng)
+        # A loss is often asked for under autocast; half precision would be noise in the photos.
+        with torch.autocast(self.device.type, enabled=False):
+            processed = draw_processed(batch, rng)
+            hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), processed, rng)
+            shot = shoot(clean, processed, rng)
         return Crops(
-            hr=cut("hr", h_scale(self.data)) / 255,
+            hr=hr,
             clean=clean,
             lr=shot.lr,
             gain=shot.gain,

@@ -21,6 +21,13 @@ from ssr_cli.training.pool import Crops, ScenePool
 _RANK = 24
 
 
+def _shape(covariance: Tensor) -> Tensor:
+    """Elongation of second moments (B, 3, h, w) along the axes and between them, (B, 2, h, w), 0 for round kernels."""
+    yy, xx, yx = covariance.unbind(1)
+    size = (yy + xx).clamp_min(0) / 2 + 0.5  # of tiny kernels the shape hardly matters
+    return torch.stack([(yy - xx) / 2 / size, yx / size], 1)
+
+
 class SvkrStage:
     """Loss and validation of SVKR."""
 
@@ -52,6 +59,7 @@ class SvkrStage:
         radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
         error = (state.radius_px - radius).abs()
+        shape = (_shape(state.covariance) - _shape(crops.covariance)).abs().mean()
         edge = state.noise.shape[-1] // 8  # the crop's border has no photo beyond it
         inner = (..., slice(edge, -edge), slice(edge, -edge))
         said = consensus(state.gain.flatten(2), state.gain_trust.flatten(1))
@@ -66,11 +74,12 @@ class SvkrStage:
         edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
         # Squares: half of the photos are not sharpened, and an absolute error would settle for that.
         gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
-        loss = code + 0.15 * error.mean() + 4 * optics.abs().mean() + 0.05 * (honest_noise + honest_radius) + 2 * gains
-        loss = loss + 1.0 * depth_error + 1.0 * edges
+        loss = code + 0.15 * error.mean() + 0.3 * shape + 4 * optics.abs().mean() + 2 * gains
+        loss = loss + 0.05 * (honest_noise + honest_radius) + depth_error + edges
         figures = {
             "code": code,
             "radius": error.mean(),
+            "shape": shape,
             "explained": optics.square().mean().sqrt(),
             "gain": gain.abs().mean(),
             "depth": depth_error,

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 
@@ -34,6 +36,23 @@ class Photo:
     def width(self) -> int:
         """Columns."""
         return int(self.rgb.shape[-1])
+
+
+@dataclass(frozen=True)
+class PhotoStream:
+    """A photo whose rows come one band after another, from the top, each once: it need not fit in memory.
+
+    Attributes:
+        height: rows of all bands.
+        width: columns.
+        bands: (3, b, W) or, with transparency, (4, b, W); encoded, float32 in 0..1, or uint8 or uint16; b may differ.
+        metadata: as a photo's; its "alpha" only says that there is a fourth plane.
+    """
+
+    height: int
+    width: int
+    bands: Iterator[Tensor]
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,23 @@ class Analysis:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What is known about a photo that was made larger.
+
+    Attributes:
+        analysis: kernels and depth it was made with.
+        lr_psnr_before: LR-PSNR under the kernels before the projection, dB (None when consistency is off).
+        lr_psnr_after: the same after it.
+        incidents: what went wrong on the way and was done another way, in sentences.
+    """
+
+    analysis: Analysis
+    lr_psnr_before: float | None
+    lr_psnr_after: float | None
+    incidents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Upscaled:
     """A finished photo with what is known about it.
 

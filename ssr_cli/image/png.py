@@ -90,7 +90,7 @@ def _packed(blocks: Iterable[Samples], layout: Layout) -> Iterator[bytes]:
     for block in blocks:
         flat = np.ascontiguousarray(block, dtype=">u2" if layout.bits == 16 else np.uint8)
         octets = flat.reshape(len(block), -1).view(np.uint8)
-        yield packer.compress(filtered(octets, before, step))
+        yield packer.compress(filtered(octets, before, step).tobytes())
         before = octets[-1]
     yield packer.flush()
 

@@ -82,15 +82,22 @@ def rows_of(bands: Iterator[Tensor], count: int = ROWS) -> Iterator[Tensor]:
         yield torch.cat(waiting, 1)
 
 
-def _rounded(planes: Tensor, bits: int, noise: Tensor | None) -> Tensor:
-    """Planes (C, b, W) of any kind as whole numbers of so many bits, still as they lie."""
-    if planes.dtype == {8: torch.uint8, 16: torch.uint16}[bits]:
+def in_whole_numbers(planes: Tensor, kind: torch.dtype, noise: Tensor | None = None) -> Tensor:
+    """Planes (C, b, W) of any kind as uint8 or uint16, as they lie; unchanged if they are that or floats are wanted.
+
+    Args:
+        planes: encoded.
+        kind: what is wanted.
+        noise: added before the rounding, in units of the least step.
+    """
+    if planes.dtype == kind or kind.is_floating_point:
         return planes
-    largest = 255 if bits == 8 else 65_535
+    largest = 255 if kind == torch.uint8 else 65_535
     values = as_float(planes).clamp(0, 1) * largest
     if noise is not None:
         values = (values + noise).clamp(0, largest)
-    return values.round().to(torch.uint8 if bits == 8 else torch.uint16)
+    rounded: Tensor = values.round().to(kind)
+    return rounded
 
 
 def _dither(shape: tuple[int, ...], number: int) -> Tensor:
@@ -110,14 +117,14 @@ def samples_of(stream: PhotoStream, layout: Layout) -> Iterator[Samples]:
         (b, W, channels), uint8 or uint16.
     """
     dithered = layout.bits == 8 and stream.metadata.get("bits") == 16
-    grey = layout.channels < 3
+    grey, kind = layout.channels < 3, torch.uint8 if layout.bits == 8 else torch.uint16
     for number, band in enumerate(rows_of(stream.bands)):
         # a grey photo's channels differ by rounding alone
         colour = as_float(band[:3]).mean(0, keepdim=True) if grey else band[:3]
         noise = _dither(tuple(colour.shape), number) if dithered else None
-        planes = [_rounded(colour, layout.bits, noise)]
+        planes = [in_whole_numbers(colour, kind, noise)]
         if layout.channels in (2, 4):
-            planes.append(_rounded(band[3:], layout.bits, None))
+            planes.append(in_whole_numbers(band[3:], kind))
         out = np.empty((band.shape[1], band.shape[2], layout.channels), np.uint8 if layout.bits == 8 else np.uint16)
         channel = 0
         for group in planes:

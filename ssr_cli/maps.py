@@ -33,9 +33,10 @@ class Maps:
         self.planes: dict[str, Tensor] = {}
 
     def put(self, name: str, tile: Tile, values: Tensor) -> None:
-        """Keep the core of (1, C, h, w) values of a padded tile, as plane `name`."""
+        """Keep (1, C, h, w) values of a padded tile, or of its core, as plane `name`."""
         n = self.stride
-        rows, columns = tile.inner()
+        bare = values.shape[-2:] == (tile.core.height, tile.core.width)
+        rows, columns = (slice(None), slice(None)) if bare else tile.inner()
         top, left = -tile.core.top % n, -tile.core.left % n
         core = values[0, :, rows, columns][:, top::n, left::n].float().cpu()
         plane = self.planes.setdefault(name, torch.zeros(values.shape[1], *self.shape))

@@ -104,22 +104,31 @@ def test_a_bad_tile_is_made_again_smaller_and_never_written(fault: str, tiny_mod
         return {"nan": core * float("nan"), "infinite": core + float("inf"), "black": core * 0}[fault]
 
     def sometimes(work, tile, *rest):
-        core = real(work, tile, *rest)
-        return spoiled(core) if tile.core.height > 50 else core
+        made = real(work, tile, *rest)
+        return replace(made, core=spoiled(made.core)) if tile.core.height > 50 else made
+
+    def never_good(*rest):
+        made = real(*rest)
+        return replace(made, core=spoiled(made.core))
 
     monkeypatch.setattr(pipeline, "_restore_tile", sometimes)
     result = pipeline.upscale(photo, tiny_models, UpscaleOptions())
     assert float((result.photo.rgb - expected).abs().max()) <= 1 / 255
     assert len(result.incidents) == 1
     assert "a tile came out" in result.incidents[0]
-    monkeypatch.setattr(pipeline, "_restore_tile", lambda *rest: spoiled(real(*rest)))
+    monkeypatch.setattr(pipeline, "_restore_tile", never_good)
     with pytest.raises(DeviceError, match="Whatever was tried, a tile came out"):
         pipeline.upscale(photo, tiny_models, UpscaleOptions())
 
 
 def test_a_dark_photo_is_no_bad_tile(tiny_models, monkeypatch) -> None:
     real = pipeline._restore_tile
-    monkeypatch.setattr(pipeline, "_restore_tile", lambda *rest: real(*rest) * 0)
+
+    def black(*rest):
+        made = real(*rest)
+        return replace(made, core=made.core * 0)
+
+    monkeypatch.setattr(pipeline, "_restore_tile", black)
     result = pipeline.upscale(Photo(torch.full((3, 16, 16), 2 / 255)), tiny_models, UpscaleOptions())
     assert result.incidents == ()
 

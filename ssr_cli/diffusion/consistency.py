@@ -19,7 +19,6 @@ from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.physics.kernels import KernelDictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.projection import chebyshev
-from ssr_cli.physics.sharpening import desharpen
 
 #: Components of the dictionary used here; leading ones carry all but a sixth of the worst kernel's blur.
 RANK = 16
@@ -107,17 +106,15 @@ def project(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor,
     return Projected(linear_to_srgb(corrected).clamp(0, 1), before, after)
 
 
-def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor, gain: Tensor) -> Tensor:
+def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Tensor:
     """What the kernels alone make of a photo: interpolated, then pulled onto it.
 
     Args:
-        y: (B, 3, h, w) encoded photo.
+        y: (B, 3, h, w) encoded photo, as it was before the camera sharpened it.
         operator: A of the photo's kernels.
         noise: (B, 1, h, w) standard deviation that is left alone, encoded units.
-        gain: (B, 2) log gains of the camera's sharpening, taken back first.
 
     Returns:
         (B, 3, H, W) encoded, 0..1.
     """
-    before = desharpen(y, gain)
-    return project(upscale_bicubic(before, operator.scale).clamp(0, 1), before, operator, noise).image
+    return project(upscale_bicubic(y, operator.scale).clamp(0, 1), y, operator, noise).image

@@ -12,6 +12,7 @@ from ssr_cli.diffusion.consistency import field_operator, first_guess
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.suite import Suite
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
@@ -43,7 +44,8 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
         prior = photo_prior(state)
         with torch.autocast(crops.lr.device.type, enabled=False):
             operator = field_operator(state.weights, dictionary)
-            guess = first_guess(crops.lr, operator, state.noise * suite.config.consistency.level, prior.gain)
+            noise = state.noise * suite.config.consistency.level
+            guess = first_guess(desharpen(crops.lr, prior.gain), operator, noise)
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
     return Conditions(state, prior, drop, guess)

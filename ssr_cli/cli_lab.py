@@ -86,6 +86,7 @@ def train(
     perceptual: Annotated[float, typer.Option(help="Weight of LPIPS in the flow's loss.")] = 0.35,
     adversarial: Annotated[float, typer.Option(help="Weight of a critic in the flow's loss, 0 for none.")] = 0.0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,
+    init: Annotated[str | None, typer.Option(help="Checkpoint to begin from; random without.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget the stage's saved state.")] = False,
     pack_to: Annotated[Path | None, typer.Option(help="File that pack or niqe writes.")] = None,
     backbone: Annotated[

@@ -16,7 +16,7 @@ Scale = Annotated[float, typer.Option("--scale", "-s", help="How many times larg
 Steps = Annotated[int | None, typer.Option(help="Flow steps: 0 is the most faithful, 1-8 add texture.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the texture's noise.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
-Tile = Annotated[int | None, typer.Option(help="Side of a tile in input pixels, 0 for never.")]
+Tile = Annotated[int | None, typer.Option(help="Longest side of a tile in input pixels; 0, the default: what fits.")]
 Consistency = Annotated[bool, typer.Option("--consistency/--no-consistency", help="Hold the result to the photo.")]
 Model = Annotated[str, typer.Option(help="An id of ssr models list, a .safetensors file, a folder, or user/repo.")]
 Depth = Annotated[

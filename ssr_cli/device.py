@@ -40,3 +40,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+#: LR pixels worked on at a time: on a CPU so many need about 700 MB at the peak.
+_CPU_PIXELS = 448 * 448
+#: Bytes that an LR pixel needs at the peak, on any device.
+BYTES_PER_PIXEL = 3000
+
+
+def pixels_that_fit(device: torch.device) -> int:
+    """LR pixels that are worked on at a time: what keeps a CPU's memory small, or what fits into a GPU's."""
+    if device.type != "cuda":
+        return _CPU_PIXELS
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(_CPU_PIXELS // 4, int(free * 0.5) // BYTES_PER_PIXEL)

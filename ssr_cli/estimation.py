@@ -1,13 +1,16 @@
-"""Steps 1 and 2 of the pipeline: depth of the whole photo, then SVKR round by round over all tiles.
+"""Steps 1 and 2 of the pipeline: depth of the whole photo, then SVKR round by round.
 
-Between rounds the whole photo speaks: its thin lens and the consensus of its kernels go into the next round.
+Between rounds the whole photo speaks: its thin lens and the consensus of its kernels go into the next round. A photo
+larger than 448 x 448 is asked at windows that are spread evenly over it and do not depend on the tiles: a twelfth of a
+large photo is enough to fit four numbers and a mean, and the time for it does not outgrow that of the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +19,9 @@ from torch import Tensor
 from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.svkr import Refining, RoundState
+from ssr_cli.recovery import BadTile, Recovery
 from ssr_cli.suite import Models
-from ssr_cli.tiling import Tile, plan_tiles
+from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
 
 #: Called with (what is being done, done, total).
 Progress = Callable[[str, int, int], None]
@@ -26,27 +30,41 @@ Progress = Callable[[str, int, int], None]
 OVERLAP = 64
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
+#: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
+#: together they have this share of the photo.
+_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 448 * 448, 128, 24, 12, 1 / 12
 
 
 @dataclass(frozen=True)
 class Work:
-    """One photo on its way: padded to whole cells of 8 x 8, with its depth, on the CPU.
+    """One photo on its way, on the CPU. Tiles are of the photo continued to whole cells of 8 x 8.
 
     Attributes:
-        photo: (1, 3, h', w'), encoded.
-        depth: (1, 1, h', w'), disparity.
-        height: rows before padding.
-        width: columns before padding.
+        photo: (1, 3, h, w), encoded.
+        depth: (1, 1, h, w), disparity.
         tiles: what is worked on at a time.
         kept: the rounds so far of a photo that is one tile; with more tiles they would not fit in memory.
     """
 
     photo: Tensor
     depth: Tensor
-    height: int
-    width: int
     tiles: list[Tile]
-    kept: list[Refining] = field(default_factory=list)
+    kept: dict[Tile, Refining] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """Rows of the photo."""
+        return int(self.photo.shape[-2])
+
+    @property
+    def width(self) -> int:
+        """Columns of the photo."""
+        return int(self.photo.shape[-1])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns in whole cells."""
+        return self.height + -self.height % ALIGNMENT, self.width + -self.width % ALIGNMENT
 
 
 def prepare(photo: Photo, models: Models, tile: int, given: DepthMap | None = None) -> Work:
@@ -56,17 +74,31 @@ def prepare(photo: Photo, models: Models, tile: int, given: DepthMap | None = No
         depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
     else:
         depth = given.disparity[None, None].clamp(0, 1)
-    h, w = rgb.shape[-2:]
-    pads = (0, -w % 8, 0, -h % 8)
-    padded = F.pad(rgb, pads, mode="replicate")
-    tiles = plan_tiles(padded.shape[-2], padded.shape[-1], tile, OVERLAP)
-    return Work(padded, F.pad(depth, pads, mode="replicate"), h, w, tiles)
+    work = Work(rgb, depth, [])
+    return replace(work, tiles=plan_tiles(*work.size, tile, OVERLAP))
+
+
+def _continued(plane: Tensor, tile: Tile) -> Tensor:
+    """A tile of a plane (1, C, h, w); beyond the photo its last rows and columns go on."""
+    rows, columns = tile.read()
+    there = plane[..., rows, columns]
+    right, below = tile.padded.width - there.shape[-1], tile.padded.height - there.shape[-2]
+    return F.pad(there, (0, right, 0, below), mode="replicate") if right or below else there
+
+
+def padded_photo(work: Work) -> Tensor:
+    """The whole photo in whole cells, (1, 3, h', w')."""
+    return F.pad(work.photo, (0, work.size[1] - work.width, 0, work.size[0] - work.height), mode="replicate")
 
 
 def cut(work: Work, tile: Tile, models: Models) -> tuple[Tensor, Tensor]:
     """Photo and depth of a tile, on the device."""
-    rows, columns = tile.read()
-    return work.photo[..., rows, columns].to(models.device), work.depth[..., rows, columns].to(models.device)
+    return _continued(work.photo, tile).to(models.device), _continued(work.depth, tile).to(models.device)
+
+
+def prior_on(prior: PhotoPrior, device: torch.device) -> PhotoPrior:
+    """A photo's statements where they are needed."""
+    return PhotoPrior(*(getattr(prior, f.name).to(device) for f in fields(PhotoPrior)))
 
 
 def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> list[RoundState]:
@@ -79,39 +111,62 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
         priors: what rounds 1, 2, ... said of the whole photo.
     """
     svkr = models.suite.svkr
-    run = work.kept[0] if work.kept else svkr.begin(*cut(work, tile, models))
+    run = work.kept.get(tile) or svkr.begin(*cut(work, tile, models))
     for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
-        svkr.refine(run, priors[t - 1] if t else None, models.dictionary)
-    if len(work.tiles) == 1 and not work.kept:
-        work.kept.append(run)
+        svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
+    if work.tiles == [tile]:
+        work.kept[tile] = run
     return run.states
 
 
-def _fit(work: Work, models: Models, priors: list[PhotoPrior]) -> PhotoPrior:
-    """Run one round over all tiles and ask the whole photo."""
-    step = max(2, math.ceil(math.sqrt(work.height * work.width / _FIT_SAMPLES)))
+def _asked(work: Work) -> list[Tile]:
+    """Where the whole photo is asked: everywhere, or at windows."""
+    area = work.size[0] * work.size[1]
+    if area <= _ASKED_WHOLE:
+        return work.tiles
+    wanted = max(_WINDOWS * _WINDOW**2, int(area * _WINDOW_SHARE))
+    return sample_windows(*work.size, _WINDOW, _WINDOW_OVERLAP, wanted)
+
+
+def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models: Models) -> list[Tensor]:
+    """What the next round says at every `step`-th pixel of a tile."""
+    state = refine(work, tile, models, priors)[-1]
+    rows, columns = tile.inner()
+    # The same pixels whatever the tiles are: those whose absolute coordinates are multiples of the step.
+    pick = (
+        slice(rows.start + -tile.core.top % step, rows.stop, step),
+        slice(columns.start + -tile.core.left % step, columns.stop, step),
+    )
+    planes = [state.disparity, state.radius_px, state.confidence_px, state.code, state.gain, state.gain_trust]
+    found = [plane[(..., *pick)].flatten(2).cpu() for plane in planes]
+    if not all(bool(plane.isfinite().all()) for plane in found):
+        raise BadTile("kernels came out with values that are no numbers")
+    return found
+
+
+def _fit(work: Work, priors: list[PhotoPrior], recovery: Recovery, tell: Callable[[int, int], None]) -> PhotoPrior:
+    """Run one round wherever the photo is asked, and fit."""
+    asked = _asked(work)
+    area = sum(tile.core.height * tile.core.width for tile in asked)
+    step = max(2, math.ceil(math.sqrt(area / _FIT_SAMPLES)))
     samples: list[list[Tensor]] = []
-    for tile in work.tiles:
-        state = refine(work, tile, models, priors)[-1]
-        rows, columns = tile.inner()
-        # The same pixels whatever the tiles are: those whose absolute coordinates are multiples of the step.
-        pick = (
-            slice(rows.start + -tile.core.top % step, rows.stop, step),
-            slice(columns.start + -tile.core.left % step, columns.stop, step),
-        )
-        planes = [state.disparity, state.radius_px, state.confidence_px, state.code]
-        samples.append([p[(..., *pick)].flatten(2).cpu() for p in planes])
-    disparity, radius, confidence, code = (torch.cat([s[i] for s in samples], -1) for i in range(4))
-    prior = fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code)
-    return PhotoPrior(*(getattr(prior, f.name).to(models.device) for f in fields(PhotoPrior)))
+    for done, tile in enumerate(asked):
+        tell(done, len(asked))
+        samples += [found for _, found in recovery.pieces(tile, partial(_samples, work, priors, step))]
+    disparity, radius, confidence, code, gain, trust = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
+    return fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0])
 
 
-def fit_rounds(work: Work, models: Models, progress: Progress, most: int | None = None) -> list[PhotoPrior]:
+def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | None = None) -> list[PhotoPrior]:
     """Step 2: every round, or at most `most`. With several tiles, each begins at the first one to save memory."""
     priors: list[PhotoPrior] = []
-    rounds = min(models.suite.svkr.config.rounds, most or models.suite.svkr.config.rounds)
+    config = recovery.models.suite.svkr.config
+    rounds = min(config.rounds, most or config.rounds)
     for t in range(rounds):
-        progress("estimating kernels", t, rounds)
-        priors.append(_fit(work, models, priors))
+
+        def tell(done: int, total: int, t: int = t) -> None:
+            progress("estimating kernels", t * total + done, rounds * total)
+
+        priors.append(_fit(work, priors, recovery, tell))
     progress("estimating kernels", rounds, rounds)
     return priors

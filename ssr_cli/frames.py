@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 
@@ -34,6 +36,23 @@ class Photo:
     def width(self) -> int:
         """Columns."""
         return int(self.rgb.shape[-1])
+
+
+@dataclass(frozen=True)
+class PhotoStream:
+    """A photo whose rows come one band after another, from the top, each once: it need not fit in memory.
+
+    Attributes:
+        height: rows of all bands.
+        width: columns.
+        bands: (3, b, W) or, with transparency, (4, b, W); encoded, float32 in 0..1, or uint8 or uint16; b may differ.
+        metadata: as a photo's; its "alpha" only says that there is a fourth plane.
+    """
+
+    height: int
+    width: int
+    bands: Iterator[Tensor]
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,11 +117,19 @@ class KernelField:
 
 @dataclass(frozen=True)
 class Round:
-    """State after one SVKR round."""
+    """State after one SVKR round.
+
+    Attributes:
+        field: the kernels.
+        depth: refined.
+        lens: fitted to both.
+        sharpening: log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel, 0 for none.
+    """
 
     field: KernelField
     depth: DepthMap
     lens: ThinLens
+    sharpening: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -133,6 +160,23 @@ class Analysis:
     def lens(self) -> ThinLens:
         """The thin-lens fit of the last round."""
         return self.rounds[-1].lens
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known about a photo that was made larger.
+
+    Attributes:
+        analysis: kernels and depth it was made with.
+        lr_psnr_before: LR-PSNR under the kernels before the projection, dB (None when consistency is off).
+        lr_psnr_after: the same after it.
+        incidents: what went wrong on the way and was done another way, in sentences.
+    """
+
+    analysis: Analysis
+    lr_psnr_before: float | None
+    lr_psnr_after: float | None
+    incidents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,10 @@ class Maps:
         self.planes: dict[str, Tensor] = {}
 
     def put(self, name: str, tile: Tile, values: Tensor) -> None:
-        """Keep the core of (1, C, h, w) values of a padded tile, as plane `name`."""
+        """Keep (1, C, h, w) values of a padded tile, or of its core, as plane `name`."""
         n = self.stride
-        rows, columns = tile.inner()
+        bare = values.shape[-2:] == (tile.core.height, tile.core.width)
+        rows, columns = (slice(None), slice(None)) if bare else tile.inner()
         top, left = -tile.core.top % n, -tile.core.left % n
         core = values[0, :, rows, columns][:, top::n, left::n].float().cpu()
         plane = self.planes.setdefault(name, torch.zeros(values.shape[1], *self.shape))
@@ -55,7 +56,8 @@ class Maps:
         field = KernelField(
             get[f"{t}.weights"], get[f"{t}.covariance"], get[f"{t}.confidence_px"][0], get[f"{t}.noise"][0], scale
         )
-        return Round(field, DepthMap(get[f"{t}.disparity"][0]), lens)
+        coarse, fine = prior.gain[0].tolist()
+        return Round(field, DepthMap(get[f"{t}.disparity"][0]), lens, (coarse, fine))
 
     def analysis(self, work: Work, priors: list[PhotoPrior], scale: int) -> Analysis:
         """All rounds."""

@@ -1,66 +1,63 @@
 """The story of one photo, in numbered steps. No printing, no paths; progress goes to a callback.
 
 1. Depth of the whole photo.
-2. SVKR, round by round over all tiles; after each round the whole photo gives its thin lens and consensus.
-3. Per tile: SVKR with those answers, AMF, posterior mean, flow, kernel consistency. With a Stable Diffusion prior the
-   mean of the whole photo comes first, then the diffusion over all of it, then consistency per tile.
-4. The exact size that was asked for.
+2. SVKR, round by round; after each round the whole photo gives its thin lens and consensus.
+3. Per tile: SVKR with those answers, AMF, posterior mean, flow, kernel consistency. Rows of tiles are handed on as soon
+   as they are finished. With a Stable Diffusion prior the mean of the whole photo comes first, then the diffusion over
+   all of it, then consistency per tile.
+4. The exact size that was asked for, band by band.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
 from ssr_cli.canvas import Canvas
-from ssr_cli.diffusion.consistency import field_operator, project
-from ssr_cli.diffusion.sampler import place_noise, sample
-from ssr_cli.estimation import Progress, Work, cut, fit_rounds, prepare, refine
-from ssr_cli.frames import Analysis, DepthMap, Photo, Upscaled
-from ssr_cli.image.color import resize
+from ssr_cli.device import pixels_that_fit
+from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_photo, prepare, refine
+from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
+from ssr_cli.image.color import resized
 from ssr_cli.maps import Maps
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
-from ssr_cli.recovery import checked, with_recovery
-from ssr_cli.settings import DEFAULT_TILE, UpscaleOptions
+from ssr_cli.physics.sharpening import desharpen
+from ssr_cli.recovery import Recovery, checked
+from ssr_cli.settings import UpscaleOptions
 from ssr_cli.stable_pass import draw_stable
 from ssr_cli.suite import Models
-from ssr_cli.tiling import Tile
+from ssr_cli.tile_pass import Restored, fuse, held, left_alone, restore_tile
+from ssr_cli.tiling import Tile, side_that_fits
 
-T = TypeVar("T")
-
-
-def _chosen_tile(options: UpscaleOptions, photo: Photo) -> int:
-    """The tile to begin with; photos up to the default are done whole."""
-    if options.tile is not None:
-        return options.tile
-    return DEFAULT_TILE if max(photo.height, photo.width) > DEFAULT_TILE else 0
+#: Rows of a whole picture handed on at a time.
+_ROWS = 256
 
 
 def _silent(what: str, done: int, total: int) -> None:
     """Progress nobody asked for."""
 
 
-def _guarded(
-    photo: Photo, options: UpscaleOptions, models: Models, attempt: Callable[[int, Models], T], incidents: list[str]
-) -> T:
-    """Run with smaller tiles, then on the CPU, where that helps."""
-    with torch.inference_mode():
-        tile, largest = _chosen_tile(options, photo), max(photo.height, photo.width)
-        return with_recovery(tile, largest, models, attempt, incidents)
+def tile_side(height: int, width: int, options: UpscaleOptions, device: torch.device) -> int:
+    """The side of the tiles that a photo is worked on in, LR pixels; 0 for all of it at once."""
+    return side_that_fits(height, width, options.tile, OVERLAP, pixels_that_fit(device))
 
 
-def _dropped(options: UpscaleOptions, device: torch.device) -> Tensor | None:
-    """What AMF multiplies depth and kernel by, (1, 2), where something is left out."""
-    left_out = options.ablation
-    if not (left_out.without_depth or left_out.without_kernel):
-        return None
-    return torch.tensor([[not left_out.without_depth, not left_out.without_kernel]], dtype=torch.float32, device=device)
+def _begun(photo: Photo, models: Models, options: UpscaleOptions, depth: DepthMap | None) -> tuple[Work, Recovery]:
+    """Step 1, on a device that suffices for it."""
+    incidents: list[str] = []
+    size = (photo.height + -photo.height % 8, photo.width + -photo.width % 8)
+    recovery = Recovery(models, incidents, size, OVERLAP)
+
+    def attempt(models: Models) -> Work:
+        return prepare(photo, models, tile_side(photo.height, photo.width, options, models.device), depth)
+
+    return recovery.whole(attempt), recovery
 
 
 def analyse(
@@ -86,25 +83,30 @@ def analyse(
         DeviceError: when memory runs out at the smallest tile.
     """
     tell = progress or _silent
-
-    def attempt(tile: int, models: Models) -> Analysis:
+    with torch.inference_mode():
         tell("estimating depth", 0, 1)
-        work = prepare(photo, models, tile, depth)
-        priors = fit_rounds(work, models, tell, options.ablation.rounds)
+        work, recovery = _begun(photo, models, options, depth)
+        priors = fit_rounds(work, recovery, tell, options.ablation.rounds)
         maps = Maps(work)
-        for done, piece in enumerate(work.tiles):
+
+        def attempt(tile: Tile, models: Models) -> None:
+            y, _ = cut(work, tile, models)
+            states = refine(work, tile, models, priors[:-1])
+            _note(maps, tile, states, fuse(models, y, states[-1], priors[-1], options).gates)
+
+        for done, tile in enumerate(work.tiles):
             tell("mapping kernels", done, len(work.tiles))
-            y, _ = cut(work, piece, models)
-            states = refine(work, piece, models, priors[:-1])
-            for t, state in enumerate(states):
-                maps.put_round(t, piece, state)
-            maps.put(
-                "gates", piece, models.suite.amf(y, states[-1], priors[-1], _dropped(options, models.device)).gates
-            )
+            for _ in recovery.pieces(tile, attempt):
+                pass
         tell("mapping kernels", len(work.tiles), len(work.tiles))
         return maps.analysis(work, priors, models.dictionary.scale)
 
-    return _guarded(photo, options, models, attempt, [])
+
+def _note(maps: Maps, tile: Tile, states: list[RoundState], gates: Tensor) -> None:
+    """Keep what a tile found out."""
+    for t, state in enumerate(states):
+        maps.put_round(t, tile, state)
+    maps.put("gates", tile, gates)
 
 
 @dataclass
@@ -115,37 +117,139 @@ class _Energy:
     after: float = 0.0
     count: int = 0
 
-    def add(self, before: Tensor, after: Tensor) -> None:
+    def add(self, restored: Restored) -> None:
         """Count the core of a tile."""
-        self.before += float(before.double().square().sum())
-        self.after += float(after.double().square().sum())
-        self.count += before.numel()
+        self.before += restored.before
+        self.after += restored.after
+        self.count += restored.count
 
     def psnr(self, energy: float) -> float | None:
         """LR-PSNR in dB."""
         return None if not self.count else -10 * math.log10(max(energy / self.count, 1e-12))
 
 
-def _held(image: Tensor, y: Tensor, state: RoundState, tile: Tile, models: Models, energy: _Energy) -> Tensor:
-    """A tile's picture held to its photo by its kernels."""
-    rows, columns = tile.inner()
-    projected = project(image, y, field_operator(state.weights, models.dictionary), state.noise)
-    energy.add(projected.before[..., rows, columns], projected.after[..., rows, columns])
-    return projected.image
+class Enlarging:
+    """A photo that is being made larger: estimated as a whole at first, then restored band by band.
 
+    Args:
+        photo: the photo.
+        models: see `load_models`.
+        options: scale, steps, seed, tile, consistency.
+        progress: receives stages.
+        depth: to begin with, at the photo's size; None estimates it.
+        bits: 8 or 16 gives bands of whole numbers where that is what comes out of the last step; None float32.
+        map_pixels: see `Maps`.
 
-def _hold_tiles(work: Work, models: Models, priors: list[PhotoPrior], out: Tensor, energy: _Energy) -> None:
-    """Hold a whole picture (3, H, W) to the photo, tile by tile, in place."""
-    scale = models.dictionary.scale
-    whole = out.clone()  # a tile reads its neighbours as they were
-    for tile in work.tiles:
-        y, _ = cut(work, tile, models)
-        rows, columns = tile.read()
+    Raises:
+        DeviceError: when memory runs out at the smallest tile, or kernels come out wrong whatever is tried.
+    """
+
+    def __init__(
+        self,
+        photo: Photo,
+        models: Models,
+        options: UpscaleOptions,
+        progress: Progress | None = None,
+        depth: DepthMap | None = None,
+        bits: int | None = None,
+        map_pixels: int | None = None,
+    ) -> None:
+        self.options = options
+        self.tell = progress or _silent
+        self.scale = models.dictionary.scale
+        #: Of the result.
+        self.height = max(1, round(photo.height * options.scale))
+        self.width = max(1, round(photo.width * options.scale))
+        self.native = (photo.height * self.scale, photo.width * self.scale)
+        self.bits = bits
+        self.diffused = models.stable is not None and options.steps > 0
+        with torch.inference_mode():
+            self.tell("estimating depth", 0, 1)
+            self.work, self.recovery = _begun(photo, models, options, depth)
+            self.priors = fit_rounds(self.work, self.recovery, self.tell, options.ablation.rounds)
+        self.maps = Maps(self.work, map_pixels)
+        self.energy = _Energy()
+
+    def bands(self) -> Iterator[Tensor]:
+        """The result from the top, each row once: (3, b, W), encoded.
+
+        Raises:
+            DeviceError: when memory runs out at the smallest tile, or a tile comes out wrong whatever is tried.
+        """
+        native = self._diffused() if self.diffused else self._restored(self.options)
+        if (self.height, self.width) == self.native:
+            return native
+        return resized(native, self.native[0], (self.height, self.width))  # step 4
+
+    def findings(self) -> Findings:
+        """What is known, once all bands were taken."""
+        analysis = self.maps.analysis(self.work, self.priors, self.scale)
+        energy = self.energy
+        incidents = tuple(self.recovery.incidents)
+        return Findings(analysis, energy.psnr(energy.before), energy.psnr(energy.after), incidents)
+
+    def _restored(self, options: UpscaleOptions) -> Iterator[Tensor]:
+        """Step 3, a row of tiles at a time."""
+        final = (self.height, self.width) == self.native and not self.diffused
+        # a picture that goes on being worked on is whole cells large, and exact
+        size = (n * self.scale for n in self.work.size) if self.diffused else self.native
+        height, width = size
+        attempt, done = partial(self._attempt, options), 0
+        for _, row in groupby(self.work.tiles, lambda tile: tile.core.top):
+            tiles = list(row)
+            top = tiles[0].core.top * self.scale
+            band = Canvas(min(tiles[0].core.bottom * self.scale, height) - top, width, self.bits if final else None)
+            for tile in tiles:
+                self.tell("restoring", done, len(self.work.tiles))
+                for piece, restored in self.recovery.pieces(tile, attempt):
+                    rows, columns = piece.outer(self.scale)
+                    band.put(slice(rows.start - top, rows.stop - top), columns, restored.core)
+                    self.energy.add(restored)
+                done += 1
+            self.tell("restoring", done, len(self.work.tiles))
+            yield band.pixels
+
+    @torch.inference_mode()
+    def _attempt(self, options: UpscaleOptions, tile: Tile, models: Models) -> Restored:
+        """One tile, if it comes out well."""
+        restored = _restore_tile(self.work, tile, models, options, self.priors, partial(_note, self.maps, tile))
+        checked(restored.core, self.work.photo[(0, slice(None), *tile.outer())])
+        return restored
+
+    def _diffused(self) -> Iterator[Tensor]:
+        """Step 3 with a Stable Diffusion prior, which needs the whole picture."""
+        first = replace(self.options, steps=0, consistency=False)
+        mean = torch.cat(list(self._restored(first)), 1)
+        with torch.inference_mode():
+            drawn = self.recovery.whole(partial(self._drawn, mean))
+        out = self._held_whole(drawn) if self.options.consistency else drawn
+        for top in range(0, self.native[0], _ROWS):
+            yield out[:, top : min(top + _ROWS, self.native[0]), : self.native[1]]
+
+    def _drawn(self, mean: Tensor, models: Models) -> Tensor:
+        """A sample of the Stable Diffusion prior, if it comes out well."""
+        drawn = draw_stable(self.work, models, self.options, self.priors, mean, self.tell)
+        return checked(drawn, padded_photo(self.work))
+
+    def _held_whole(self, whole: Tensor) -> Tensor:
+        """A whole picture (3, H, W) held to the photo, tile by tile."""
+        out = whole.clone()  # a tile reads its neighbours as they were
+        for tile in self.work.tiles:
+            for piece, restored in self.recovery.pieces(tile, partial(self._held, whole)):
+                out[(slice(None), *piece.outer(self.scale))] = restored.core
+                self.energy.add(restored)
+        return out
+
+    @torch.inference_mode()
+    def _held(self, whole: Tensor, tile: Tile, models: Models) -> Restored:
+        """A tile of a whole picture held to the photo."""
+        scale, (rows, columns) = self.scale, tile.read()
         read = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
+        y, _ = cut(self.work, tile, models)
+        state = refine(self.work, tile, models, self.priors[:-1])[-1]
         image = whole[(None, slice(None), *read)].to(models.device)
-        state = refine(work, tile, models, priors[:-1])[-1]
-        core = _held(image, y, state, tile, models, energy)[(0, slice(None), *tile.inner(scale))]
-        out[(slice(None), *tile.outer(scale))] = core.cpu()
+        before = desharpen(y, self.priors[-1].gain.to(y.device))
+        return held(image, before, state.weights, left_alone(state, models), tile, models)
 
 
 def _restore_tile(
@@ -154,30 +258,24 @@ def _restore_tile(
     models: Models,
     options: UpscaleOptions,
     priors: list[PhotoPrior],
-    maps: Maps,
-    energy: _Energy,
-) -> Tensor:
-    """Step 3 for one tile: (3, H, W) encoded, of the tile's core."""
-    suite, scale = models.suite, models.dictionary.scale
-    y, _ = cut(work, tile, models)  # (1, 3, h, w)
-    states = refine(work, tile, models, priors[:-1])
-    fused = suite.amf(y, states[-1], priors[-1], _dropped(options, models.device))
-    mean, features = suite.restorer(y, fused)  # (1, 3, h s, w s)
-    image = mean
-    if options.steps:
-        box = tile.padded
-        noise = place_noise(options.seed, box.top * scale, box.left * scale, box.height * scale, box.width * scale)
-        start = mean + suite.flow.config.noise * noise.to(mean)
-        image = sample(lambda z, t: suite.flow(z, t, mean, features, fused), start, options.steps)
-    image = image.clamp(0, 1)
-    if options.consistency:
-        image = _held(image, y, states[-1], tile, models, energy)
-    for t, state in enumerate(states):
-        maps.put_round(t, tile, state)
-    maps.put("gates", tile, fused.gates)
-    big_rows, big_columns = tile.inner(scale)
-    core: Tensor = image[0, :, big_rows, big_columns].cpu()
-    return core
+    note: Callable[[list[RoundState], Tensor], None],
+) -> Restored:
+    """Step 3 for one tile."""
+    return restore_tile(work, tile, models, options, priors, note)
+
+
+def gathered(bands: Iterator[Tensor], height: int, width: int) -> Tensor:
+    """Bands (C, b, W) as one picture."""
+    out: Tensor | None = None
+    top = 0
+    for band in bands:
+        if out is None:
+            out = torch.empty(band.shape[0], height, width, dtype=band.dtype)
+        out.numpy()[:, top : top + band.shape[1]] = band.numpy()
+        top += band.shape[1]
+    assert out is not None
+    assert top == height
+    return out
 
 
 def upscale(
@@ -189,16 +287,7 @@ def upscale(
     bits: int | None = None,
     map_pixels: int | None = None,
 ) -> Upscaled:
-    """Make a photo larger and keep it true.
-
-    Args:
-        photo: the photo.
-        models: see `load_models`.
-        options: scale, steps, seed, tile, consistency.
-        progress: receives stages.
-        depth: to begin with, at the photo's size; None estimates it.
-        bits: 8 or 16 gives a result of whole numbers where that is what comes out of the last step; None float32.
-        map_pixels: see `Maps`.
+    """Make a photo larger and keep it true, all of it in memory; the arguments are those of `Enlarging`.
 
     Returns:
         The result of exactly `round(h * scale)` x `round(w * scale)` pixels and what is known about it.
@@ -206,38 +295,9 @@ def upscale(
     Raises:
         DeviceError: when memory runs out at the smallest tile, or a tile comes out wrong whatever is tried.
     """
-    tell = progress or _silent
-    scale = models.dictionary.scale
-    incidents: list[str] = []
-
-    def attempt(tile: int, models: Models) -> Upscaled:
-        tell("estimating depth", 0, 1)
-        work = prepare(photo, models, tile, depth)
-        priors = fit_rounds(work, models, tell, options.ablation.rounds)
-        maps, energy = Maps(work, map_pixels), _Energy()
-        diffused = models.stable is not None and options.steps > 0
-        first = replace(options, steps=0, consistency=False) if diffused else options
-        size = (max(1, round(photo.height * options.scale)), max(1, round(photo.width * options.scale)))
-        final = not diffused and size == (photo.height * scale, photo.width * scale)
-        # a picture that goes on being worked on is whole cells large, and exact
-        height, width = size if final else (n * scale for n in work.photo.shape[-2:])
-        canvas = Canvas(height, width, bits if final else None)
-        for done, piece in enumerate(work.tiles):
-            tell("restoring", done, len(work.tiles))
-            rows, columns = piece.outer(scale)
-            core = _restore_tile(work, piece, models, first, priors, maps, energy)
-            canvas.put(rows, columns, checked(core, work.photo[(0, slice(None), *piece.outer())]))
-        tell("restoring", len(work.tiles), len(work.tiles))
-        out = canvas.pixels
-        if diffused:
-            drawn = draw_stable(work, models, options, priors, out, _dropped(options, models.device), tell)
-            out = checked(drawn, work.photo)
-            if options.consistency:
-                _hold_tiles(work, models, priors, out, energy)
-        rgb = out[:, : photo.height * scale, : photo.width * scale]
-        if size != tuple(rgb.shape[-2:]):
-            rgb = resize(rgb, size).clamp(0, 1)  # step 4
-        analysis = maps.analysis(work, priors, scale)
-        return Upscaled(Photo(rgb, photo.metadata), analysis, energy.psnr(energy.before), energy.psnr(energy.after))
-
-    return replace(_guarded(photo, options, models, attempt, incidents), incidents=tuple(incidents))
+    enlarging = Enlarging(photo, models, options, progress, depth, bits, map_pixels)
+    rgb = gathered(enlarging.bands(), enlarging.height, enlarging.width)
+    found = enlarging.findings()
+    return Upscaled(
+        Photo(rgb, photo.metadata), found.analysis, found.lr_psnr_before, found.lr_psnr_after, found.incidents
+    )

@@ -1,11 +1,14 @@
-"""When memory runs out or a tile comes out wrong: smaller tiles, then the CPU, but never a bad photo."""
+"""When memory runs out or a tile comes out wrong: smaller tiles, then the CPU, but never a bad photo.
+
+Recovery is local: tiles agree with the whole photo whatever their size, so only the tile in question is made again.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
 import torch
@@ -14,7 +17,7 @@ from torch import Tensor
 from ssr_cli.device import is_out_of_memory
 from ssr_cli.errors import DeviceError
 from ssr_cli.suite import Models
-from ssr_cli.tiling import with_halving
+from ssr_cli.tiling import Tile, divided
 
 T = TypeVar("T")
 #: A result that is nowhere brighter than this where the photo is not dark is a black tile.
@@ -42,65 +45,121 @@ def checked(core: Tensor, photo: Tensor) -> Tensor:
     return core
 
 
-def _reason(error: BaseException) -> str | None:
-    """Why another attempt makes sense, for a person, or None."""
-    if isinstance(error, BadTile):
-        return str(error)
-    return "memory ran out" if is_out_of_memory(error) else None
-
-
 def on_cpu(models: Models) -> Models:
     """The same models on the CPU, in float32."""
     cpu = torch.device("cpu")
     return replace(models, suite=copy.deepcopy(models.suite).to(cpu, torch.float32), device=cpu)
 
 
-def _attempted(attempt: Callable[[int, Models], T], models: Models, tile: int) -> T:
-    """One attempt."""
-    return attempt(tile, models)
-
-
-def _worth_it(incidents: list[str], models: Models, error: BaseException) -> bool:
-    """Whether to try again, written down."""
-    reason = _reason(error)
-    if reason is not None:
-        incidents.append(f"{reason} on {models.device}; tried again another way")
-    return reason is not None
-
-
-def with_recovery(
-    tile: int, largest: int, models: Models, attempt: Callable[[int, Models], T], incidents: list[str]
-) -> T:
-    """Try a tile size, then halves of it; then the same on the CPU, if that was not the device.
+class Recovery:
+    """Works through tiles, each divided or moved to the CPU where that helps.
 
     Args:
-        tile: first core side in LR pixels, 0 for the whole photo.
-        largest: longest side of the photo.
         models: on the device that was asked for.
-        attempt: does all the work, from the start.
         incidents: gets a sentence about everything that went wrong.
-
-    Returns:
-        What the first good attempt returned.
-
-    Raises:
-        DeviceError: when nothing helped.
+        size: of the photo in whole cells, LR pixels.
+        overlap: LR pixels that a tile reads around its core.
     """
-    last: BaseException | None = None
-    # a Stable Diffusion backbone is not moved: it is too large to be had twice
-    movable = models.device.type != "cpu" and models.stable is None
-    for fallen_back in (False, True)[: 1 + movable]:
-        there = on_cpu(models) if fallen_back else models
+
+    def __init__(self, models: Models, incidents: list[str], size: tuple[int, int], overlap: int) -> None:
+        self.models = models
+        self.incidents = incidents
+        self.size = size
+        self.overlap = overlap
+        #: Longest side of a core that memory suffices for, once it did not.
+        self.longest: int | None = None
+        self._spare: Models | None = None
+
+    def pieces(self, tile: Tile, attempt: Callable[[Tile, Models], T]) -> Iterator[tuple[Tile, T]]:
+        """Do a tile, or what it has to be divided into.
+
+        Args:
+            tile: to be done.
+            attempt: does one tile; it may be called again for parts of a tile it failed at.
+
+        Yields:
+            Tiles whose cores partition the tile's, and what the attempts returned.
+
+        Raises:
+            DeviceError: when nothing helped.
+        """
+        waiting = deque([tile])
+        while waiting:
+            piece = waiting.popleft()
+            parts = divided(piece, self.size, self.overlap)
+            if self.longest and max(piece.core.height, piece.core.width) > self.longest and len(parts) > 1:
+                waiting.extendleft(reversed(parts))
+                continue
+            made = self._tried(piece, attempt, len(parts) == 1)
+            if made:
+                yield piece, made[0]
+            else:
+                waiting.extendleft(reversed(parts))
+
+    def _tried(self, piece: Tile, attempt: Callable[[Tile, Models], T], last: bool) -> list[T]:
+        """One attempt on the device and, if there is no smaller one, on the CPU; nothing if it should be divided."""
         try:
-            return with_halving(
-                tile, largest, partial(_attempted, attempt, there), partial(_worth_it, incidents, there)
-            )
+            return [attempt(piece, self.models)]
         except (RuntimeError, MemoryError) as error:
-            if _reason(error) is None:
+            self._write_down(error)
+            full = is_out_of_memory(error)
+            if last and not self._movable():
+                raise self._final(error) from error
+        if full:
+            # what follows need not fail first: smaller pieces, or none on this device
+            self.longest = None if last else max(piece.core.height, piece.core.width) // 2 + 7
+            self.models = self._spared() if last else self.models
+        # beyond the block, so that the failed attempt's tensors are free
+        return [self._on_cpu(piece, attempt)] if last else []
+
+    def _on_cpu(self, piece: Tile, attempt: Callable[[Tile, Models], T]) -> T:
+        """The last resort."""
+        try:
+            return attempt(piece, self._spared())
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, BadTile) and not is_out_of_memory(error):
                 raise
-            last = error
-    if isinstance(last, BadTile):
-        raise DeviceError(
-            f"Whatever was tried, {last}.", "Try --device cpu or another --model; nothing was written."
-        ) from last
-    raise DeviceError("The device ran out of memory even with the smallest tile.", "Use --device cpu.") from last
+            raise self._final(error) from error
+
+    def whole(self, attempt: Callable[[Models], T]) -> T:
+        """Do what cannot be divided: on the device, else all of it and what follows on the CPU.
+
+        Raises:
+            DeviceError: when that did not help either.
+        """
+        try:
+            return attempt(self.models)
+        except (RuntimeError, MemoryError) as error:
+            self._write_down(error)
+            if not self._movable():
+                raise self._final(error) from error
+        self.models = self._spared()
+        return self.whole(attempt)
+
+    def _write_down(self, error: BaseException) -> None:
+        """Note a failure that another attempt may help with; raise every other."""
+        if isinstance(error, BadTile):
+            reason = str(error)
+        elif is_out_of_memory(error):
+            reason = "memory ran out"
+        else:
+            raise error
+        self.incidents.append(f"{reason} on {self.models.device}; tried again another way")
+
+    def _movable(self) -> bool:
+        """Whether the CPU is left; a Stable Diffusion backbone is too large to be had twice."""
+        return self.models.device.type != "cpu" and self.models.stable is None
+
+    def _spared(self) -> Models:
+        """The models on the CPU, copied once."""
+        if self._spare is None:
+            self._spare = on_cpu(self.models)
+        return self._spare
+
+    def _final(self, error: BaseException) -> DeviceError:
+        """What is said when nothing helped."""
+        if isinstance(error, BadTile):
+            return DeviceError(
+                f"Whatever was tried, {error}.", "Try --device cpu or another --model; nothing was written."
+            )
+        return DeviceError("The device ran out of memory even with the smallest tile.", "Use --device cpu.")

@@ -13,8 +13,6 @@ from ssr_cli.errors import UsageError
 #: Flow steps when none are asked for.
 DEFAULT_STEPS = 1
 DEFAULT_SCALE = 4.0
-#: LR side of a tile when the photo is too large to be worked on whole.
-DEFAULT_TILE = 512
 #: A photo may have this many pixels unless more are allowed.
 MAX_PIXELS = 100_000_000
 #: Formats that results are written in.
@@ -47,7 +45,7 @@ class UpscaleOptions:
         steps: flow steps, 0 (the posterior mean) to 64.
         seed: of the noise, 0 .. 2^32 - 1.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        tile: LR side of a tile, >= 32; 0 never tiles; None tiles photos larger than 512.
+        tile: longest LR side of a tile, >= 32; 0 or None for as large as fits. It is never larger than memory allows.
         consistency: hold the result to the photo by its kernels.
         ablation: parts to leave out.
 

@@ -19,7 +19,7 @@ from ssr_cli.paths import digest, publish
 from ssr_cli.settings import Ablation, FileOptions, UpscaleOptions
 
 if TYPE_CHECKING:
-    from ssr_cli.frames import Photo, Upscaled
+    from ssr_cli.frames import Findings, Photo
     from ssr_cli.suite import Models
 
 #: Changes with the meaning of the fields.
@@ -66,7 +66,7 @@ class Recorder:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     _begun: float = field(default_factory=time.monotonic)
-    _last: tuple[str, float] | None = None
+    _last: tuple[str, int, float] | None = None
 
     def __post_init__(self) -> None:
         """Take the hash."""
@@ -81,7 +81,7 @@ class Recorder:
             if total > 0:
                 stage = self.stages.setdefault(what, {"steps": total, "seconds": []})
                 stage["steps"] = total
-            self._last = (what, now) if done < total else None
+            self._last = (what, done, now) if done < total else None
             tell(what, done, total)
 
         return both
@@ -89,14 +89,18 @@ class Recorder:
     def _close(self, now: float) -> None:
         """The step that was running ends."""
         if self._last is not None:
-            what, since = self._last
-            self.stages[what]["seconds"].append(round(now - since, 3))
+            what, number, since = self._last
+            seconds = self.stages[what]["seconds"]
+            # a step may be told of more than once, or several finish together
+            seconds += [0.0] * (number + 1 - len(seconds))
+            seconds[number] = round(seconds[number] + now - since, 3)
             self._last = None
 
     def record(
         self,
         output: Path,
-        result: Upscaled,
+        size: tuple[int, int],
+        found: Findings,
         photo: Photo,
         models: Models,
         options: UpscaleOptions,
@@ -117,8 +121,8 @@ class Recorder:
             "output": {
                 "path": output.name,
                 "sha256": digest(output),
-                "width": result.photo.width,
-                "height": result.photo.height,
+                "width": size[1],
+                "height": size[0],
             },
             "weights": {"model": model, "sha256": _weights_digest(model)},
             "depth": _depth_facts(depth, depth_invert, folder),
@@ -126,9 +130,9 @@ class Recorder:
             "files": asdict(files),
             "versions": versions(),
             "device": device_facts(str(models.device)),
-            "kernels": summarise(find(photo, result.analysis, models.dictionary)),
-            "faithfulness": {"lr_psnr_before": result.lr_psnr_before, "lr_psnr_after": result.lr_psnr_after},
-            "tiles": {"stages": self.stages, "incidents": list(result.incidents)},
+            "kernels": summarise(find(photo, found.analysis, models.dictionary)),
+            "faithfulness": {"lr_psnr_before": found.lr_psnr_before, "lr_psnr_after": found.lr_psnr_after},
+            "tiles": {"stages": self.stages, "incidents": list(found.incidents)},
             "times": {"started": datetime.fromtimestamp(self.started, UTC).isoformat(), "seconds": seconds},
         }
 

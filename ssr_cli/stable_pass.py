@@ -8,44 +8,37 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.stable import Window
-from ssr_cli.estimation import OVERLAP, Progress, Work, cut, refine
+from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, refine
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models
+from ssr_cli.tile_pass import cropped, fuse
 from ssr_cli.tiling import ALIGNMENT, Box, Tile
 
 #: LR pixels per latent pixel.
 _PER_LATENT = 2
 
 
-def _cropped(fused: Fused, rows: slice, columns: slice) -> Fused:
-    """A part of AMF's answer, given in LR pixels that every level of the pyramid divides."""
-    pyramid = []
-    for level, plane in enumerate(fused.pyramid):
-        n = 2**level
-        pyramid.append(plane[..., rows.start // n : rows.stop // n, columns.start // n : columns.stop // n])
-    return Fused(pyramid, fused.gates[..., rows, columns])
-
-
 def _tile_of(window: Window, work: Work) -> Tile:
     """The part of the photo under a window, with the surroundings that its answer depends on."""
     core = Box(*(n * _PER_LATENT for n in (window.top, window.left, window.bottom, window.right)))
     around = -(-OVERLAP // ALIGNMENT) * ALIGNMENT
-    h, w = work.photo.shape[-2:]
+    h, w = work.size
     padded = Box(
         max(0, core.top - around), max(0, core.left - around), min(h, core.bottom + around), min(w, core.right + around)
     )
     return Tile(core, padded)
 
 
-def conditions(work: Work, models: Models, priors: list[PhotoPrior], drop: Tensor | None) -> Callable[[Window], Fused]:
+def conditions(
+    work: Work, models: Models, priors: list[PhotoPrior], options: UpscaleOptions
+) -> Callable[[Window], Fused]:
     """AMF's answer under any window; made once for a photo that is one tile."""
 
     def answer(tile: Tile) -> Fused:
         y, _ = cut(work, tile, models)
-        fused: Fused = models.suite.amf(y, refine(work, tile, models, priors[:-1])[-1], priors[-1], drop)
-        return fused
+        return fuse(models, y, refine(work, tile, models, priors[:-1])[-1], priors[-1], options)
 
     whole = answer(work.tiles[0]) if len(work.tiles) == 1 else None
 
@@ -53,8 +46,8 @@ def conditions(work: Work, models: Models, priors: list[PhotoPrior], drop: Tenso
         tile = _tile_of(window, work)
         if whole is not None:
             core = tile.core
-            return _cropped(whole, slice(core.top, core.bottom), slice(core.left, core.right))
-        return _cropped(answer(tile), *tile.inner())
+            return cropped(whole, slice(core.top, core.bottom), slice(core.left, core.right))
+        return cropped(answer(tile), *tile.inner())
 
     return at
 
@@ -65,7 +58,6 @@ def draw_stable(
     options: UpscaleOptions,
     priors: list[PhotoPrior],
     mean: Tensor,
-    drop: Tensor | None,
     tell: Progress,
 ) -> Tensor:
     """A sample of the Stable Diffusion prior around the posterior mean.
@@ -73,10 +65,9 @@ def draw_stable(
     Args:
         work: the photo.
         models: with `stable`.
-        options: steps and seed.
+        options: steps, seed and what AMF leaves out.
         priors: of every round.
         mean: (3, H, W), the whole mean.
-        drop: what AMF leaves out, or None.
         tell: receives stages.
 
     Returns:
@@ -84,9 +75,9 @@ def draw_stable(
     """
     assert models.stable is not None
     image = models.stable.draw(
-        work.photo,
+        padded_photo(work),
         mean[None],
-        conditions(work, models, priors, drop),
+        conditions(work, models, priors, options),
         options.steps,
         options.seed,
         lambda done, total: tell("diffusing", done, total),

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from ssr_cli.diffusion.consistency import ConsistencyConfig
 from ssr_cli.diffusion.flow import Flow, FlowConfig
 from ssr_cli.diffusion.stable import StablePrior
 from ssr_cli.errors import WeightsError
+from ssr_cli.growth import grown
 from ssr_cli.models.amf import Amf, AmfConfig
 from ssr_cli.models.depth import DepthConfig, DepthNet
 from ssr_cli.models.restorer import Restorer, RestorerConfig
@@ -24,7 +26,10 @@ _PARTS: dict[str, type[Any]] = {
     "amf": AmfConfig,
     "restorer": RestorerConfig,
     "flow": FlowConfig,
+    "consistency": ConsistencyConfig,
 }
+#: What parts were before checkpoints named them.
+_BEFORE: dict[str, dict[str, Any]] = {"consistency": {"level": 1.0}}
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class SuiteConfig:
     amf: AmfConfig = field(default_factory=AmfConfig)
     restorer: RestorerConfig = field(default_factory=RestorerConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
+    consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint's metadata."""
@@ -50,7 +56,7 @@ class SuiteConfig:
         """
         parts: dict[str, Any] = {}
         for name, kind in _PARTS.items():
-            values = data[name]
+            values = data[name] if name in data else _BEFORE[name]
             if unknown := set(values) - {f.name for f in fields(kind)}:
                 raise KeyError(f"{name}.{sorted(unknown)[0]}")
             parts[name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
@@ -105,7 +111,7 @@ def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
     try:
         with torch.device("meta"):
             suite = Suite(SuiteConfig.from_dict(checkpoint.config))
-        suite.load_state_dict(checkpoint.state, assign=True)
+        suite.load_state_dict(grown(checkpoint.state, suite.state_dict()), assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         text = str(error).splitlines()[0]
         raise WeightsError(

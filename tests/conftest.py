@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 
 from ssr_cli.diffusion.flow import FlowConfig
 from ssr_cli.models.amf import AmfConfig
@@ -14,6 +15,10 @@ from ssr_cli.models.restorer import RestorerConfig
 from ssr_cli.models.svkr import SvkrConfig
 from ssr_cli.suite import Models, Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint
+
+# a busy machine is no defect
+settings.register_profile("ssr", deadline=None)
+settings.load_profile("ssr")
 
 TINY = SuiteConfig(
     depth=DepthConfig(side=32, stem=8, widths=(8, 8), blocks=(1, 1)),

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ssr_cli.cli import main
-from ssr_cli.image.deep import write_samples
+from ssr_cli.image.png import write_samples
 
 
 def _run(*arguments: object) -> int:

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from ssr_cli.frames import Photo
-from ssr_cli.image.deep import bit_depth, read_samples, write_samples
+from ssr_cli.image.deep import bit_depth, read_samples
+from ssr_cli.image.png import Carried, write_samples
 from ssr_cli.image.reading import read_photo
 from ssr_cli.image.writing import write_photo
 
@@ -48,7 +49,7 @@ def test_what_others_wrote_is_read(tmp_path: Path) -> None:
 def test_profile_exif_and_resolution_stay(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F], exif[0x0112] = "maker", 6
-    write_samples(_samples(3, (8, 12)), tmp_path / "a.png", exif.tobytes()[6:], (300.0, 150.0), b"a profile")
+    write_samples(_samples(3, (8, 12)), tmp_path / "a.png", Carried(exif.tobytes()[6:], (300.0, 150.0), b"a profile"))
     photo = read_photo(tmp_path / "a.png")
     assert photo.rgb.shape == (3, 12, 8)  # turned upright
     write_photo(photo, tmp_path / "b.png")

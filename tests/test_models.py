@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from ssr_cli.diffusion.sampler import place_noise, sample
+from ssr_cli.errors import WeightsError
+from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.models.lens import fit_prior
 from ssr_cli.models.svkr import photo_prior
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.suite import Suite, SuiteConfig, load_models
+from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
 DICTIONARY = default_dictionary()
+
+
+def _guess(y: torch.Tensor) -> torch.Tensor:
+    """A sharper picture than interpolation, as the kernels would give."""
+    large = upscale_bicubic(y, 4)
+    return large + 0.1 * torch.sin(9 * large)
 
 
 def _everything(suite: Suite, y: torch.Tensor):
@@ -22,9 +32,14 @@ def _everything(suite: Suite, y: torch.Tensor):
     states = suite.svkr(y, depth, DICTIONARY)
     prior = photo_prior(states[-1])
     fused = suite.amf(y, states[-1], prior)
-    mean, features = suite.restorer(y, fused)
+    mean, features = suite.restorer(y, fused, _guess(y))
     end = suite.flow(mean, torch.zeros(len(y)), mean, features, fused)
     return states, fused, mean, end
+
+
+def _unsaid(count: int) -> tuple[torch.Tensor, ...]:
+    """Kernel codes and sharpening of places that say nothing of them."""
+    return torch.zeros(1, 24, count), torch.zeros(1, 2, count), torch.ones(1, count)
 
 
 def test_shapes_and_laws_of_every_output() -> None:
@@ -50,6 +65,7 @@ def test_every_parameter_is_trained() -> None:
     loss = end.sum() + mean.square().sum() + fused.gates[:, 0].sum()
     for state in states:
         loss = loss + state.noise.sum() + state.confidence_px.sum() + state.radius_px.sum() + state.disparity.sum()
+        loss = loss + state.gain.sum() + state.gain_trust.sum()
     loss.backward()
     unused = [name for name, p in suite.named_parameters() if p.grad is None]
     assert unused == []
@@ -60,10 +76,19 @@ def test_each_modality_reaches_the_result() -> None:
     y = torch.rand(1, 3, 16, 16)
     states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
     prior = photo_prior(states[-1])
-    whole = suite.restorer(y, suite.amf(y, states[-1], prior))[0]
+    whole = suite.restorer(y, suite.amf(y, states[-1], prior), _guess(y))[0]
     for kept in ((0.0, 1.0), (1.0, 0.0)):
-        less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])))[0]
+        less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])), _guess(y))[0]
         assert float((less - whole).abs().max()) > 1e-6
+
+
+def test_the_kernels_guess_reaches_the_result() -> None:
+    suite = tiny_suite()
+    y = torch.rand(1, 3, 16, 16)
+    states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
+    fused = suite.amf(y, states[-1], photo_prior(states[-1]))
+    with_it, without = (suite.restorer(y, fused, g)[0] for g in (_guess(y), upscale_bicubic(y, 4)))
+    assert float((with_it - without).abs().max()) > 1e-5
 
 
 def test_second_round_uses_the_photo_wide_answer() -> None:
@@ -77,7 +102,7 @@ def test_second_round_uses_the_photo_wide_answer() -> None:
     whole = suite.svkr(y, depth, DICTIONARY)
     assert torch.allclose(again.weights, whole[1].weights)
     run.states.pop()
-    other = prior.__class__(prior.alpha + 9, prior.beta, prior.residual_px, prior.code, prior.radius_px)
+    other = replace(prior, alpha=prior.alpha + 9)
     assert not torch.allclose(suite.svkr.refine(run, other, DICTIONARY).weights, whole[1].weights)
 
 
@@ -87,7 +112,7 @@ def test_thin_lens_is_found_among_outliers(alpha: float, beta: float) -> None:
     d = torch.rand(1, 2000, generator=generator)
     radius = (alpha * d + beta).abs()
     radius[:, ::10] += 4.0
-    prior = fit_prior(d, radius, torch.full_like(d, 0.3), torch.zeros(1, 24, 2000))
+    prior = fit_prior(d, radius, torch.full_like(d, 0.3), *_unsaid(2000))
     predicted = prior.radius_of(d.view(1, 1, 1, -1)).flatten()
     clean = torch.ones(2000, dtype=torch.bool)
     clean[::10] = False
@@ -99,8 +124,38 @@ def test_confident_places_decide_the_fit() -> None:
     radius = (6 * d - 2).abs()
     trust = torch.full_like(d, 0.1)
     radius[:, :500], trust[:, :500] = 9.0, 8.0
-    prior = fit_prior(d, radius, trust, torch.zeros(1, 24, 1000))
+    prior = fit_prior(d, radius, trust, *_unsaid(1000))
     assert float(prior.alpha.abs()) == pytest.approx(6.0, rel=0.15)
+
+
+def test_trusted_places_decide_how_much_was_sharpened() -> None:
+    gain = torch.tensor([[[0.8, 0.0, 0.0], [0.2, 0.6, 0.6]]])
+    trust = torch.tensor([[2.0, 1.0, 1.0]])
+    d = torch.rand(1, 3)
+    prior = fit_prior(d, d, torch.ones_like(d), torch.zeros(1, 24, 3), gain, trust)
+    assert torch.allclose(prior.gain, torch.tensor([[0.4, 0.4]]))
+
+
+def test_a_checkpoint_of_an_older_version_answers_as_it_did() -> None:
+    """Layers that have gained inputs and outputs since: the old ones do what they did, the new ones say nothing."""
+    suite = tiny_suite()
+    wanted = suite.state_dict()
+    old = dict(wanted)
+    for name in [n for n in wanted if "rounds" in n and ("enter" in n or "kernel_head" in n) and "depth" not in n]:
+        old[name] = wanted[name][:-3] if "kernel_head" in name else wanted[name]
+        if name.endswith("enter.weight"):
+            old[name] = wanted[name][:, :-2]
+    old["amf.kernel.0.weight"] = wanted["amf.kernel.0.weight"][:, :-2]
+    models = load_models(Checkpoint(TINY.to_dict(), old, {}), torch.device("cpu"))
+    y = torch.rand(1, 3, 16, 16)
+    state = models.suite.svkr(y, torch.zeros(1, 1, 16, 16), DICTIONARY)[-1]
+    assert not bool(state.gain.any())
+    for name, value in old.items():
+        kept = models.suite.state_dict()[name]
+        assert torch.equal(kept[tuple(slice(n) for n in value.shape)], value)
+        assert float(kept.abs().sum()) == pytest.approx(float(value.abs().sum()), rel=1e-5)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load_models(Checkpoint(TINY.to_dict(), {**old, "flow.head.bias": torch.zeros(99)}, {}), torch.device("cpu"))
 
 
 def test_sampler_lands_on_the_models_answer() -> None:
@@ -140,6 +195,9 @@ def test_configuration_survives_json() -> None:
     import json
 
     assert SuiteConfig.from_dict(json.loads(json.dumps(SuiteConfig().to_dict()))) == SuiteConfig()
+    older = SuiteConfig().to_dict()
+    older.pop("consistency")
+    assert SuiteConfig.from_dict(older).consistency.level == 1.0
     unknown = SuiteConfig().to_dict()
     unknown["svkr"]["magic"] = 1
     with pytest.raises(KeyError, match=r"svkr\.magic"):

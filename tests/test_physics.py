@@ -199,3 +199,13 @@ def test_noise_estimate(sigma: float) -> None:
     ramp = torch.linspace(0.2, 0.8, 128).expand(3, 128, 128)
     noisy = ramp + sigma * torch.randn(3, 128, 128, generator=generator)
     assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.15)
+
+
+def test_the_dictionary_is_exact_whoever_asks_first() -> None:
+    """Made under autocast it was once in half precision."""
+    default_dictionary.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        made = default_dictionary()
+    assert made.atoms.dtype == made.codes.dtype == torch.float32
+    assert torch.allclose(made.atoms.sum((1, 2)), torch.ones(len(made.atoms)), atol=1e-5)
+    default_dictionary.cache_clear()

@@ -10,7 +10,7 @@ from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, moments, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.synthesis import blur_models
-from ssr_cli.synthesis.degrade import add_noise, degrade, jpeg, sharpen
+from ssr_cli.synthesis.degrade import add_noise
 from ssr_cli.synthesis.demo import render_demo
 from ssr_cli.synthesis.photo_scenes import random_mask, random_scene
 from ssr_cli.synthesis.render import control_weights, hat_weights, render
@@ -87,7 +87,6 @@ def test_scenes_follow_from_the_seed_and_stay_in_range(seed: int) -> None:
     for plane in (first.hr, first.lr, first.disparity):
         assert bool(plane.isfinite().all())
         assert 0 <= float(plane.min()) <= float(plane.max()) <= 1
-    assert torch.equal((first.lr * 255).round() / 255, first.lr)
     assert first.lr.shape == (3, SIDE // 4, SIDE // 4)
     assert float(first.covariance[:2].min()) > -1.0
 
@@ -107,16 +106,6 @@ def test_noise_has_the_asked_level() -> None:
     assert float((noisy - grey).std()) == pytest.approx(0.03, rel=0.02)
     shot = add_noise(grey, 0.0, 0.002, np.random.default_rng(0))
     assert float((shot - grey).var()) == pytest.approx(0.001, rel=0.05)
-    mono = add_noise(grey, 0.03, 0.0, np.random.default_rng(0), grey=True) - grey
-    assert torch.equal(mono[0], mono[2])
-
-
-def test_degrading_is_mild_and_deterministic() -> None:
-    smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 4, 4), size=(64, 64), mode="bicubic")[0].clamp(0, 1)
-    assert float((jpeg(smooth, 95, 0) - smooth).abs().mean()) < 0.01
-    results = [degrade(smooth, np.random.default_rng(s)) for s in (1, 1, 2)]
-    assert torch.equal(results[0], results[1])
-    assert not torch.equal(results[0], results[2])
 
 
 def test_the_demo_is_a_photograph_with_its_truth() -> None:
@@ -128,13 +117,3 @@ def test_the_demo_is_a_photograph_with_its_truth() -> None:
     radius = (2 * (first.covariance[0] + first.covariance[1])).clamp_min(0).sqrt()
     # the lens's own blur adds in quadrature, so the radius follows the thin lens's from above
     assert float(torch.corrcoef(torch.stack([radius.flatten(), expected.flatten()]))[0, 1]) > 0.8
-
-
-def test_sharpening_makes_halos_and_keeps_flat_places() -> None:
-    edge = torch.zeros(3, 24, 24)
-    edge[:, :, 12:] = 0.5
-    crisp = sharpen(edge + 0.2, 1.0, 0.8)
-    assert float(crisp.max()) > 0.72
-    assert float(crisp.min()) < 0.18
-    assert torch.allclose(crisp[:, :, :4], torch.full((3, 24, 4), 0.2), atol=1e-4)
-    assert float(crisp.mean()) == pytest.approx(float(edge.mean()) + 0.2, abs=1e-3)

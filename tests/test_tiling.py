@@ -1,9 +1,8 @@
-import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssr_cli.tiling import plan_tiles, with_halving
+from ssr_cli.tiling import SMALLEST, divided, plan_tiles, sample_windows, side_that_fits
 
 SIDES = st.integers(1, 300)
 
@@ -33,28 +32,62 @@ def test_cut_and_paste_gives_the_photo_back(height: int, width: int, tile: int, 
     assert torch.equal(out[::2, ::2], photo)
 
 
-def test_halving_until_it_fits() -> None:
-    tried: list[int] = []
-
-    def attempt(tile: int) -> int:
-        tried.append(tile)
-        if tile == 0 or tile > 100:
-            raise MemoryError
-        return tile
-
-    assert with_halving(0, 900, attempt, lambda e: isinstance(e, MemoryError)) == 56
-    assert tried == [0, 450, 225, 112, 56]
+@given(SIDES, SIDES, st.integers(8, 100))
+def test_tiles_are_even(height: int, width: int, tile: int) -> None:
+    heights = [piece.core.height for piece in plan_tiles(height, width, tile, 16)]
+    assert max(heights) <= -(-tile // 8) * 8 or len(heights) == 1
+    assert len({h for h in heights if h != heights[-1]}) <= 1
 
 
-def test_halving_ends_and_other_errors_pass() -> None:
-    def never(tile: int) -> int:
-        raise MemoryError
+@given(SIDES, SIDES, st.integers(32, 200), st.integers(0, 64))
+def test_division_goes_on_until_tiles_are_smallest(height: int, width: int, tile: int, overlap: int) -> None:
+    size = (-(-height // 8) * 8, -(-width // 8) * 8)
+    count = torch.zeros(size, dtype=torch.int64)
+    waiting = plan_tiles(*size, tile, overlap)
+    while waiting:
+        piece = waiting.pop()
+        parts = divided(piece, size, overlap)
+        if len(parts) == 1:
+            assert parts[0].core == piece.core
+            assert max(piece.core.height, piece.core.width) < 2 * SMALLEST
+            count[piece.outer()] += 1
+        waiting += parts if len(parts) > 1 else []
+        assert all(p.padded.top % 8 == p.padded.left % 8 == 0 for p in parts)
+    assert bool((count == 1).all())
 
-    with pytest.raises(MemoryError):
-        with_halving(512, 900, never, lambda e: isinstance(e, MemoryError))
 
-    def broken(tile: int) -> int:
-        raise RuntimeError("something else")
+@given(SIDES, SIDES, st.sampled_from([8, 16, 24]), st.sampled_from([0, 8, 16]))
+def test_a_narrow_tile_is_cut_from_its_wide_one(height: int, width: int, tile: int, around: int) -> None:
+    height, width = height * 8, width * 8
+    for wide in plan_tiles(height, width, tile * 8, 32)[:9]:
+        narrow = wide.narrow(around)
+        assert narrow.core == wide.core
+        rows, columns = narrow.within(wide)
+        photo = torch.arange(width)[None].expand(height, width)[wide.read()]
+        assert torch.equal(photo[rows, columns], torch.arange(width)[None].expand(height, width)[narrow.read()])
 
-    with pytest.raises(RuntimeError, match="something else"):
-        with_halving(512, 900, broken, lambda e: isinstance(e, MemoryError))
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(0, 3000), st.integers(10_000, 1_000_000))
+def test_what_is_planned_fits(height: int, width: int, asked: int, most: int) -> None:
+    side = side_that_fits(height, width, asked, 64, most)
+    if side == 0:
+        assert height * width <= most
+    else:
+        assert asked == 0 or side <= asked
+        assert side <= SMALLEST or (side + 128) ** 2 <= most
+        assert side > 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 1000))
+def test_windows_are_spread_and_do_not_share_pixels(height: int, width: int, share: int) -> None:
+    height, width = 8 * height, 8 * width
+    seen = torch.zeros(height, width, dtype=torch.int64)
+    for window in sample_windows(height, width, 64, 16, share * 1000):
+        seen[window.outer()] += 1
+        assert window.padded.top % 8 == window.padded.left % 8 == 0
+        assert window.core.height * window.core.width > 0
+    assert int(seen.max()) == 1
+    edge_rows, edge_columns = seen.nonzero().min(0).values.tolist()
+    assert edge_rows <= height // 2
+    assert edge_columns <= width // 2

@@ -14,10 +14,8 @@ from PIL import Image
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.suite import load_models
-from ssr_cli.synthesis.degrade import sharpen
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training import loop, pool, run, shards, stage_depth, worlds
-from ssr_cli.training.augment import augment, sharpen_batch
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.stage_flow import FlowStage
@@ -163,6 +161,21 @@ def test_training_lowers_the_loss(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
+def test_a_stage_can_begin_from_a_checkpoint(photos: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    """The restorer without any earlier stage of its own run: all of them come from the checkpoint."""
+    options = _options("restorer", photos, tmp_path, init=str(tiny_checkpoint))
+    stage = run.build_stage(options, torch.device("cpu"), print)
+    given = load_checkpoint(str(tiny_checkpoint)).state
+    begun = stage.trained.state_dict()
+    assert all(torch.equal(begun[k], given[k]) for k in begun)
+    run.train_stage(replace(options, steps=1), lambda line: None)
+    moved = load_average(tmp_path / "restorer.pt")
+    assert any(not torch.equal(moved[k], given[k]) for k in moved)
+    again = run.load_suite(options, torch.device("cpu"), ("restorer",))
+    assert all(torch.equal(v, moved[k]) for k, v in again.restoration.state_dict().items())
+
+
+@pytest.mark.usefixtures("small")
 def test_a_non_finite_batch_is_skipped(photos: Path, tmp_path: Path, monkeypatch) -> None:
     options = _options("svkr", photos, tmp_path, steps=3)
     stage = run.build_stage(options, torch.device("cpu"), print)
@@ -215,7 +228,15 @@ def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_pat
     assert torch.equal(a.hr, b.hr)
     assert not torch.equal(a.hr, c.hr)
     assert a.hr.shape == (4, 3, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        exact = first.crops(4, 8, (1, 2))
+    assert torch.equal(exact.hr, a.hr)
+    assert torch.equal(exact.lr, a.lr)
     assert a.code.shape == (4, 24, 8, 8)
+    assert a.gain.shape == (4, 2)
+    assert torch.equal(a.lr, b.lr)
+    assert torch.equal(first.crops(4, 8, (1, 2)).clean, a.clean)
+    assert not torch.equal(a.lr, a.clean)
 
 
 def test_spoiled_depth_is_wrong_but_in_the_same_units() -> None:
@@ -245,7 +266,7 @@ class _MetaPool(pool.ScenePool):
     def __init__(self) -> None:
         self.device = torch.device("meta")
         self.count = self.held_out = 3
-        channels = {"hr": 3, "lr": 3, "code": 24, "covariance": 3, "disparity": 1}
+        channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
         sides = {"hr": 128}
         self.data = {
             k: torch.zeros(6, c, sides.get(k, 32), sides.get(k, 32), device=self.device) for k, c in channels.items()
@@ -276,29 +297,6 @@ def test_compiling_reaches_every_network(photos: Path, tmp_path: Path, monkeypat
     for stage in STAGES:
         _train(_options(stage, photos, tmp_path, steps=1, compile=True))
     assert {"DepthNet", "UNet", "Refinement", "Amf", "Restorer", "Flow"} <= set(compiled)
-
-
-def test_a_batch_is_sharpened_as_single_photos_are() -> None:
-    lr = (torch.rand(3, 3, 20, 20) * 255).round() / 255
-    sigmas, amounts = torch.tensor([0.8, 1.2, 1.0]), torch.tensor([0.5, 1.0, 0.0])
-    crisp = sharpen_batch(lr, sigmas, amounts)
-    assert torch.equal(crisp[2], lr[2])
-    for i in range(2):
-        alone = sharpen(lr[i], float(sigmas[i]), float(amounts[i])).clamp(0, 1)
-        # one samples the bell, the other averages it over pixels and stops sooner
-        assert float((crisp[i] - alone).abs().mean()) < 0.02
-        assert float((crisp[i] - lr[i]).abs().mean()) > 0.05
-
-
-def test_augmenting_leaves_the_truth_and_follows_the_seed() -> None:
-    planes = {"hr": 3, "lr": 3, "code": 24, "covariance": 3, "disparity": 1}
-    crops = pool.Crops(**{k: torch.rand(12, c, 16, 16) for k, c in planes.items()})
-    first, again, other = (augment(crops, (1, s)) for s in (2, 2, 3))
-    assert torch.equal(first.lr, again.lr)
-    assert not torch.equal(first.lr, other.lr)
-    assert first.hr is crops.hr
-    changed = (first.lr - crops.lr).abs().amax((1, 2, 3)) > 1 / 255
-    assert 3 <= int(changed.sum()) <= 11
 
 
 def test_the_module_takes_every_option_of_the_command() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssr_cli.commands.upscale import load, load_depth
+from ssr_cli.commands.upscale import load, load_depth, write
 from ssr_cli.console import Console
 from ssr_cli.errors import BatchFailed, InputError, SsrError, UsageError
 from ssr_cli.journal import NAME, Journal, options_key
@@ -189,16 +189,15 @@ class _Worker:
         return self.loaded
 
     def _upscale(self, photo: Path, target: Path) -> None:
-        from ssr_cli.image.metadata import stripped
         from ssr_cli.image.reading import read_photo
-        from ssr_cli.image.writing import check_format, write_photo
+        from ssr_cli.image.writing import check_format
 
         files, force = self.job.files, self.job.on_exists == "overwrite"
         picture = read_photo(photo, files.max_pixels, files.first_frame)
         make_folder(target.parent)
         check_writable(target, force)
         check_format(picture, target, self.job.options.scale)
-        from ssr_cli.enlarge import enlarge
+        from ssr_cli.enlarge import PhotoEnlarging
         from ssr_cli.maps import FEW_PIXELS
 
         models, depth = self._models()
@@ -206,15 +205,15 @@ class _Worker:
         tell = recorder.through(lambda what, done, total: None) if recorder else None
         bits = picture.metadata.get("bits", 8)
         options, start = self.job.options, depth(picture)
-        upscaled = enlarge(picture, models, options, tell, depth=start, bits=bits, map_pixels=FEW_PIXELS)
-        for incident in upscaled.incidents:
+        work = PhotoEnlarging(picture, models, options, tell, depth=start, bits=bits, map_pixels=FEW_PIXELS)
+        found = write(work, target, force, files.strip)
+        for incident in found.incidents:
             self.console.warning(f"{photo}: {incident}")
-        result = upscaled.photo
-        write_photo(stripped(result) if files.strip else result, target, force)
         if recorder:
             asked = (options, files, self.job.model, self.job.depth, False)
+            size = (work.colours.height, work.colours.width)
             # a record never stands in the way of its result
-            write_sidecar(recorder.record(target, upscaled, picture, models, *asked), target, force=True)
+            write_sidecar(recorder.record(target, size, found, picture, models, *asked), target, force=True)
 
 
 def _report(outcome: Outcome, console: Console) -> None:

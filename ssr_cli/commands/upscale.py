@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from ssr_cli.console import Tell
     from ssr_cli.depth_source import DepthSource
-    from ssr_cli.frames import Photo, Upscaled
+    from ssr_cli.enlarge import PhotoEnlarging
+    from ssr_cli.frames import Findings, Photo
     from ssr_cli.places import Progress
     from ssr_cli.suite import Models
 
@@ -64,20 +65,22 @@ def run(job: UpscaleJob, console: Console) -> None:
     recorder = Recorder(job.photo) if job.sidecar else None
     with console.progress(job.photo.name) as tell:
         tell = recorder.through(tell) if recorder else tell
-        from ssr_cli.enlarge import enlarge
+        from ssr_cli.enlarge import PhotoEnlarging
         from ssr_cli.maps import FEW_PIXELS
 
         bits, few = photo.metadata.get("bits", 8), None if extras else FEW_PIXELS
-        result = enlarge(photo, models, job.options, tell, source(photo), bits, few)
-    for incident in result.incidents:
+        work = PhotoEnlarging(photo, models, job.options, tell, source(photo), bits, few)
+        found = write(work, target, job.force, job.files.strip)
+    for incident in found.incidents:
         console.warning(f"{job.photo}: {incident}")
-    write(photo, result, models, target, extras, job.force, job.files.strip)
+    write_views(photo, found, models, extras, job.force)
     if recorder:
         asked = (job.options, job.files, job.model, job.depth, job.depth_invert)
-        record = recorder.record(target, result, photo, models, *asked)
+        size = (work.colours.height, work.colours.width)
+        record = recorder.record(target, size, found, photo, models, *asked)
         extras = {**extras, "sidecar": write_sidecar(record, target, job.force)}
     console.result(
-        describe(job.photo, target, extras, result)
+        describe(job.photo, target, extras, work, found)
         if console.mode == "json"
         else "\n".join(map(str, (target, *extras.values())))
     )
@@ -106,39 +109,40 @@ def bytes_told(tell: Tell) -> Progress:
     return lambda name, done, total: tell(f"{name} {done / 1e6:.0f} of {total / 1e6:.0f} MB", done, max(total, done, 1))
 
 
-def write(
-    photo: Photo,
-    result: Upscaled,
-    models: Models,
-    target: Path,
-    extras: dict[str, Path],
-    force: bool,
-    strip: bool = False,
-) -> None:
-    """Write the result and the pictures that go with it."""
+def write(work: PhotoEnlarging, target: Path, force: bool, strip: bool) -> Findings:
+    """Do the work and write its result as it comes; it has its name when it is whole."""
     from ssr_cli.image.metadata import stripped
     from ssr_cli.image.writing import write_photo
+
+    stream = work.stream()
+    write_photo(stripped(stream) if strip else stream, target, force)
+    return work.findings()
+
+
+def write_views(photo: Photo, found: Findings, models: Models, extras: dict[str, Path], force: bool) -> None:
+    """Write the pictures that go with a result."""
     from ssr_cli.paths import publish
     from ssr_cli.views import depth_view, kernel_view
 
-    write_photo(stripped(result.photo) if strip else result.photo, target, force)
     for tag, path in extras.items():
-        analysis = result.analysis
+        analysis = found.analysis
         picture = depth_view(analysis.depth) if tag == "depth" else kernel_view(photo, analysis, models.dictionary)
         with publish(path, force) as temporary:
             picture.save(temporary)
 
 
-def describe(source: Path, target: Path, extras: dict[str, Path], result: Upscaled) -> dict[str, object]:
+def describe(
+    source: Path, target: Path, extras: dict[str, Path], work: PhotoEnlarging, found: Findings
+) -> dict[str, object]:
     """The result for a machine."""
     return {
         "input": str(source),
         "output": str(target),
-        "width": result.photo.width,
-        "height": result.photo.height,
-        "lr_psnr_before": result.lr_psnr_before,
-        "lr_psnr_after": result.lr_psnr_after,
-        "incidents": list(result.incidents),
-        "blur_radius_px": float(result.analysis.field.radius_px.median()),
+        "width": work.colours.width,
+        "height": work.colours.height,
+        "lr_psnr_before": found.lr_psnr_before,
+        "lr_psnr_after": found.lr_psnr_after,
+        "incidents": list(found.incidents),
+        "blur_radius_px": float(found.analysis.field.radius_px.median()),
         **{tag: str(path) for tag, path in extras.items()},
     }

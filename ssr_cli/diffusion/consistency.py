@@ -8,12 +8,14 @@ square is below SVKR's noise level nothing is touched, above it just the excess 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
+from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.physics.kernels import KernelDictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.projection import chebyshev
@@ -21,6 +23,17 @@ from ssr_cli.physics.projection import chebyshev
 #: Components of the dictionary used here; leading ones carry all but a sixth of the worst kernel's blur.
 RANK = 16
 _WINDOW = 7
+
+
+@dataclass(frozen=True)
+class ConsistencyConfig:
+    """Numbers of the projection that belong to a checkpoint.
+
+    Attributes:
+        level: how much of SVKR's noise level is left alone, chosen on held-out scenes.
+    """
+
+    level: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -38,9 +51,15 @@ class Projected:
     after: Tensor
 
 
+@lru_cache(maxsize=4)
+def _basis(dictionary: KernelDictionary) -> tuple[Tensor, Tensor]:
+    """The reduced basis of a dictionary, found once."""
+    return reduced_basis(dictionary.atoms, RANK)
+
+
 def field_operator(weights: Tensor, dictionary: KernelDictionary) -> SpatiallyVariantBlur:
     """A of a field (B, L, h, w), on the reduced basis."""
-    components, mapping = reduced_basis(dictionary.atoms, RANK)
+    components, mapping = _basis(dictionary)
     coefficients = torch.einsum("blhw,lr->brhw", weights.float(), mapping.to(weights.device))
     return SpatiallyVariantBlur(components, coefficients, dictionary.scale)
 
@@ -85,3 +104,17 @@ def project(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor,
     corrected = (linear + chebyshev(operator, target, steps)).clamp(0, 1)
     after = y - linear_to_srgb(operator.forward(corrected))
     return Projected(linear_to_srgb(corrected).clamp(0, 1), before, after)
+
+
+def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Tensor:
+    """What the kernels alone make of a photo: interpolated, then pulled onto it.
+
+    Args:
+        y: (B, 3, h, w) encoded photo, as it was before the camera sharpened it.
+        operator: A of the photo's kernels.
+        noise: (B, 1, h, w) standard deviation that is left alone, encoded units.
+
+    Returns:
+        (B, 3, H, W) encoded, 0..1.
+    """
+    return project(upscale_bicubic(y, operator.scale).clamp(0, 1), y, operator, noise).image

@@ -10,21 +10,26 @@ from torch import Tensor
 _OPAQUE = 0.5
 
 
-def within_neighbours(mask: Tensor, alpha: Tensor) -> Tensor:
+def within_neighbours(mask: Tensor, alpha: Tensor, top: int = 0, height: int | None = None) -> Tensor:
     """An enlarged mask kept between the least and the most transparent of the 3 x 3 pixels it came from.
 
     A net that sharpens an edge overshoots beside it; in a mask that is a ring around everything.
 
     Args:
-        mask: (H, W), enlarged.
-        alpha: (h, w), as it was.
+        mask: (b, W), enlarged rows.
+        alpha: (h, w), all of it, as it was.
+        top: which row of the enlarged mask the first one is.
+        height: rows of the whole enlarged mask; None for all of `mask`.
 
     Returns:
-        (H, W).
+        (b, W).
     """
-    given = F.pad(alpha[None, None], (1, 1, 1, 1), mode="replicate")
+    rows = (torch.arange(top, top + mask.shape[0]) * alpha.shape[0]).div(height or mask.shape[0], rounding_mode="floor")
+    columns = (torch.arange(mask.shape[1]) * alpha.shape[1]).div(mask.shape[1], rounding_mode="floor")
+    first, last = max(0, int(rows[0]) - 1), min(alpha.shape[0], int(rows[-1]) + 2)
+    given = F.pad(alpha[None, None, first:last], (1, 1, 1, 1), mode="replicate")
     least, most = -F.max_pool2d(-given, 3, 1), F.max_pool2d(given, 3, 1)
-    low, high = (F.interpolate(bound, size=mask.shape, mode="nearest")[0, 0] for bound in (least, most))
+    low, high = (bound[0, 0, rows - first][:, columns] for bound in (least, most))
     return mask.clamp(low, high)
 
 

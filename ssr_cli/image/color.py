@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,3 +36,61 @@ def resize(image: Tensor, size: tuple[int, int], kind: str = "bicubic") -> Tenso
     if kind == "area":
         return F.interpolate(image[None], size=size, mode="area")[0]
     return F.interpolate(image[None], size=size, mode=kind, antialias=True, align_corners=False)[0]
+
+
+def resized(bands: Iterator[Tensor], height: int, size: tuple[int, int]) -> Iterator[Tensor]:
+    """`resize` of a picture that comes band after band, with the same result, clipped to 0..1.
+
+    Args:
+        bands: (C, b, w), float32, of any height, `height` rows in all.
+        height: rows of all bands.
+        size: (H, W).
+
+    Yields:
+        (C, B, W), as soon as the rows they depend on are there.
+    """
+    first, weights = _row_weights(height, size[0])
+    taps = weights.shape[1]
+    held: Tensor | None = None  # rows from `start`, already W wide
+    start = row = 0
+    for band in bands:
+        wide = F.interpolate(
+            band[None], size=(band.shape[1], size[1]), mode="bicubic", antialias=True, align_corners=False
+        )[0]
+        held = wide if held is None else torch.cat([held, wide], 1)
+        seen = start + held.shape[1]
+        ready = row
+        while ready < size[0] and (first[ready] + taps <= seen or seen >= height):
+            ready += 1
+        if ready > row:
+            out = torch.zeros(held.shape[0], ready - row, size[1])
+            for tap in range(taps):
+                places = (torch.tensor(first[row:ready]) + tap - start).clamp_max(held.shape[1] - 1)
+                out += weights[row:ready, tap, None] * held[:, places]
+            yield out.clamp_(0, 1)
+            row = ready
+            if row < size[0]:
+                held, start = held[:, first[row] - start :].clone(), first[row]
+
+
+def _row_weights(height: int, rows: int) -> tuple[list[int], Tensor]:
+    """Where each of the new rows begins to look and how it weighs what it sees.
+
+    The antialiased bicubic kernel (a = -0.5) as `torch.nn.functional.interpolate` has it, which follows Pillow.
+
+    Returns:
+        the first row each reads, and (rows, taps) weights.
+    """
+    ratio = height / rows
+    stretch = max(ratio, 1.0)
+    centres = (torch.arange(rows, dtype=torch.float64) + 0.5) * ratio
+    begin = (centres - 2 * stretch + 0.5).long().clamp_min(0)
+    end = (centres + 2 * stretch + 0.5).long().clamp_max(height)
+    taps = int((end - begin).max())
+    place = begin[:, None] + torch.arange(taps)
+    x = ((place - centres[:, None] + 0.5) / stretch).abs()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    weights = torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+    weights = torch.where(place < end[:, None], weights, torch.zeros_like(x))
+    return begin.tolist(), (weights / weights.sum(1, keepdim=True)).float()

@@ -1,16 +1,11 @@
-"""PNG with 16 bits per channel, whole: Pillow alone keeps the upper eight bits of colour without a word.
+"""Reading PNG with 16 bits per channel: Pillow alone keeps the upper eight bits of colour without a word.
 
-Reading decodes the file twice with Pillow, once for the upper and once for the lower bytes of its big-endian samples.
-Writing follows the PNG specification (W3C, third edition): filter type 2 ("up") and one zlib stream.
+The file is decoded twice with Pillow, once for the upper and once for the lower bytes of its big-endian samples.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +14,6 @@ from PIL import Image, ImageFile, ImageOps
 Samples = npt.NDArray[np.uint16]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Colour type in the header by number of channels: grey, grey and alpha, RGB, RGBA.
-_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}
-_ROWS_AT_ONCE = 64
 
 
 def bit_depth(path: Path) -> int:
@@ -64,58 +56,3 @@ def read_samples(path: Path) -> Samples:
         lower = np.asarray(ImageOps.exif_transpose(image), dtype=np.uint16)
     joined: Samples = upper * np.uint16(256) + lower
     return joined
-
-
-def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
-
-
-def _filtered(samples: Samples) -> Iterator[bytes]:
-    """Rows with filter type 2 before each, some at a time: every byte less the one above it."""
-    previous = np.zeros((1, samples.shape[1] * samples.shape[2] * 2), np.uint8)
-    for top in range(0, len(samples), _ROWS_AT_ONCE):
-        rows = samples[top : top + _ROWS_AT_ONCE].astype(">u2").reshape(-1, samples.shape[1] * samples.shape[2])
-        octets = rows.view(np.uint8)
-        above = np.concatenate([previous, octets[:-1]])
-        marked = np.full((len(octets), octets.shape[1] + 1), 2, np.uint8)
-        marked[:, 1:] = octets - above
-        previous = octets[-1:]
-        yield marked.tobytes()
-
-
-def write_samples(
-    samples: Samples,
-    path: Path,
-    exif: bytes | None = None,
-    dpi: tuple[float, float] | None = None,
-    icc: bytes | None = None,
-    xmp: bytes | None = None,
-) -> None:
-    """Write a 16-bit PNG.
-
-    Args:
-        samples: (h, w, c), c = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
-        path: where to; written in place, so give a temporary one.
-        exif: TIFF structure without the "Exif" marker.
-        dpi: pixels per inch, horizontal and vertical.
-        icc: colour profile.
-        xmp: an XMP packet.
-    """
-    h, w, c = samples.shape
-    with path.open("wb") as file:
-        file.write(_SIGNATURE)
-        _chunk(file, b"IHDR", struct.pack(">IIBBBBB", w, h, 16, _COLOUR_TYPE[c], 0, 0, 0))
-        if icc:
-            _chunk(file, b"iCCP", b"profile\0\0" + zlib.compress(icc))
-        if dpi:
-            _chunk(file, b"pHYs", struct.pack(">IIB", *(round(d / 0.0254) for d in dpi), 1))
-        if exif:
-            _chunk(file, b"eXIf", exif)
-        if xmp:
-            _chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp)
-        packer = zlib.compressobj(6)
-        for rows in _filtered(samples):
-            if data := packer.compress(rows):
-                _chunk(file, b"IDAT", data)
-        _chunk(file, b"IDAT", packer.flush())
-        _chunk(file, b"IEND", b"")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from PIL import Image
 
-from ssr_cli.frames import Photo
+from ssr_cli.frames import Photo, PhotoStream
 
+P = TypeVar("P", Photo, PhotoStream)
 _ORIENTATION = 0x0112
 #: EXIF tags of a thumbnail.
 _STALE = (0x0201, 0x0202)
@@ -75,7 +77,7 @@ def collect_tags(tags: Image.Exif) -> dict[str, Any]:
     return found
 
 
-def tidy_exif(photo: Photo, most: int | None = None) -> bytes | None:
+def tidy_exif(photo: Photo | PhotoStream, most: int | None = None) -> bytes | None:
     """EXIF for the result: upright, with its size, without a thumbnail of the old one.
 
     Args:
@@ -102,7 +104,7 @@ def tidy_exif(photo: Photo, most: int | None = None) -> bytes | None:
     return written
 
 
-def tidy_xmp(photo: Photo) -> bytes | None:
+def tidy_xmp(photo: Photo | PhotoStream) -> bytes | None:
     """XMP for the result: it stands upright."""
     xmp = photo.metadata.get("xmp")
     return None if xmp is None else _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
@@ -126,6 +128,6 @@ def with_iptc(jpeg: bytes, iptc: bytes) -> bytes:
     return jpeg[:place] + segment + jpeg[place:]
 
 
-def stripped(photo: Photo) -> Photo:
+def stripped(photo: P) -> P:
     """The photo without what it carried; how its pixels are to be written stays."""
-    return Photo(photo.rgb, {k: v for k, v in photo.metadata.items() if k not in CARRIED})
+    return replace(photo, metadata={k: v for k, v in photo.metadata.items() if k not in CARRIED})

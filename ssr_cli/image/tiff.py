@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
 from ssr_cli.errors import InputError
-from ssr_cli.frames import Photo
+from ssr_cli.frames import PhotoStream
 from ssr_cli.image.metadata import TIFF_IPTC, TIFF_XMP, tidy_exif, tidy_xmp
+from ssr_cli.image.rows import ROWS, Layout, Samples
 
-Samples = npt.NDArray[np.uint16] | npt.NDArray[np.uint8]
 _EXIF, _GPS = 34665, 34853
 _UNDEFINED, _LONG, _TEXT, _BYTE = 7, 4, 2, 1
 #: Flips and turns that make a stored picture upright, by EXIF orientation: (transpose, flip rows, flip columns).
@@ -115,11 +115,12 @@ def read_samples(path: Path, orientation: int) -> Samples:
     return upright
 
 
-def write_samples(samples: Samples, path: Path, photo: Photo) -> None:
-    """Write a deflated TIFF with profile, resolution, EXIF, XMP and IPTC.
+def write_tiff(blocks: Iterator[Samples], layout: Layout, path: Path, photo: PhotoStream) -> None:
+    """Write a deflated TIFF, one strip after another, with profile, resolution, EXIF, XMP and IPTC.
 
     Args:
-        samples: (h, w, c), 8 or 16 bits.
+        blocks: `ROWS` rows (b, w, c) at a time, from the top; the last one may be lower.
+        layout: of all of them; what would be larger than 4 GB undeflated becomes a BigTIFF.
         path: written in place, so give a temporary one.
         photo: whose metadata goes with it.
     """
@@ -129,7 +130,7 @@ def write_samples(samples: Samples, path: Path, photo: Photo) -> None:
     if tidied := tidy_exif(photo):
         exif.load(tidied)
     inner = {pointer: dict(exif.get_ifd(pointer)) for pointer in (_EXIF, _GPS)}
-    large = samples.nbytes > _LARGE
+    large = layout.size > _LARGE
     extra: list[tuple[int, int, int, Any, bool]] = []
     for tag, value in exif.items():
         if isinstance(value, str):
@@ -140,7 +141,7 @@ def write_samples(samples: Samples, path: Path, photo: Photo) -> None:
         extra.append((TIFF_XMP, _BYTE, len(xmp), xmp, True))
     if iptc := photo.metadata.get("iptc"):
         extra.append((TIFF_IPTC, _UNDEFINED, len(iptc), iptc, True))
-    channels = samples.shape[-1]
+    channels = layout.channels
     given: dict[str, Any] = {
         "photometric": "rgb" if channels > 2 else "minisblack",
         "metadata": None,
@@ -152,8 +153,21 @@ def write_samples(samples: Samples, path: Path, photo: Photo) -> None:
         given |= {"resolution": dpi, "resolutionunit": "INCH"}
     if icc := photo.metadata.get("icc"):
         given["iccprofile"] = icc
-    data = samples[..., 0] if channels == 1 else samples
-    tifffile.imwrite(path, data, byteorder="<", compression="zlib", extratags=extra, bigtiff=large, **given)
+    extent = (layout.height, layout.width)
+    tifffile.imwrite(
+        path,
+        (block[..., 0] if channels == 1 else block for block in blocks),
+        shape=extent if channels == 1 else (*extent, channels),
+        dtype=np.uint8 if layout.bits == 8 else np.uint16,
+        rowsperstrip=ROWS,
+        byteorder="<",
+        compression="zlib",
+        extratags=extra,
+        bigtiff=large,
+        # more would be read ahead and held
+        maxworkers=1,
+        **given,
+    )
     if not large:
         for pointer, ifd in inner.items():
             if ifd:

@@ -1,4 +1,4 @@
-"""What a whole photo tells each place: the thin-lens fit and the consensus of its kernels."""
+"""What a whole photo tells each place: the thin-lens fit, the consensus of its kernels, the camera's sharpening."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class PhotoPrior:
         residual_px: (B,) weighted mean absolute residual, HR px.
         code: (B, P) confidence-weighted mean kernel code.
         radius_px: (B,) confidence-weighted mean radius, HR px.
+        gain: (B, 2) log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel.
     """
 
     alpha: Tensor
@@ -30,6 +31,7 @@ class PhotoPrior:
     residual_px: Tensor
     code: Tensor
     radius_px: Tensor
+    gain: Tensor
 
     def radius_of(self, disparity: Tensor) -> Tensor:
         """Blur radius (B, 1, h, w) in HR px the lens predicts for disparities (B, 1, h, w)."""
@@ -45,7 +47,14 @@ def _scaled_fit(d: Tensor, radius: Tensor, weight: Tensor) -> tuple[Tensor, Tens
     return slope, residual
 
 
-def fit_prior(disparity: Tensor, radius_px: Tensor, confidence_px: Tensor, code: Tensor) -> PhotoPrior:
+def consensus(values: Tensor, trust: Tensor) -> Tensor:
+    """What places agree on: the mean (B, C) of values (B, C, N), each counted by its trust (B, N) > 0."""
+    return (values * trust[:, None]).sum(-1) / trust.sum(-1, keepdim=True)
+
+
+def fit_prior(
+    disparity: Tensor, radius_px: Tensor, confidence_px: Tensor, code: Tensor, gain: Tensor, gain_trust: Tensor
+) -> PhotoPrior:
     """Fit `radius = |alpha d + beta|` to whole photos by a robust search over the focus.
 
     Circle of confusion is linear in inverse depth (thin lens), so for a known focus one slope is left, in closed form;
@@ -56,12 +65,14 @@ def fit_prior(disparity: Tensor, radius_px: Tensor, confidence_px: Tensor, code:
         radius_px: (B, N) blur radii, HR px.
         confidence_px: (B, N) their expected errors, HR px, > 0.
         code: (B, P, N) kernel codes.
+        gain: (B, 2, N) log gains of the camera's sharpening.
+        gain_trust: (B, N) how much each place counts for them, > 0.
 
     Returns:
         The prior, detached.
     """
     with torch.no_grad():
-        d, r, c = disparity.float(), radius_px.float(), code.float()
+        d, r = disparity.float(), radius_px.float()
         trust = 1.0 / (confidence_px.float() + 0.1).square()
         weight = trust
         for _ in range(3):
@@ -75,6 +86,7 @@ def fit_prior(disparity: Tensor, radius_px: Tensor, confidence_px: Tensor, code:
             alpha=a[:, 0],
             beta=-(a * focus)[:, 0],
             residual_px=(trust * error).sum(1) / total[:, 0],
-            code=(c * trust[:, None]).sum(-1) / total,
+            code=consensus(code.float(), trust),
             radius_px=(r * trust).sum(1) / total[:, 0],
+            gain=consensus(gain.float(), gain_trust.float()),
         )

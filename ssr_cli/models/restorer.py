@@ -1,9 +1,10 @@
-"""The restorer: posterior mean `m = E[x | y]` from the photo under AMF's condition."""
+"""The restorer: posterior mean `m = E[x | y]` from the photo and what its kernels make of it, under AMF's condition."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,24 +32,31 @@ class RestorerConfig:
 
 
 class Restorer(nn.Module):
-    """U-Net on the LR grid, pixel-shuffled, added to the bicubic photo."""
+    """U-Net on the LR grid, pixel-shuffled, added to the bicubic photo.
+
+    Blur is undone twice: by arithmetic with the estimated kernels (the guess), which knows nothing of photos, and by
+    the net, which sees where that went well.
+    """
 
     def __init__(self, config: RestorerConfig) -> None:
         super().__init__()
         self.config = config
-        self.net = UNet(3, config.widths, config.encoder, config.decoder, config.conditions)
+        self.net = UNet(3 + 3 * config.scale**2, config.widths, config.encoder, config.decoder, config.conditions)
         self.head = zeroed(conv3(config.widths[0], 3 * config.scale**2))
 
-    def forward(self, y: Tensor, fused: Fused) -> tuple[Tensor, Tensor]:
+    def forward(self, y: Tensor, fused: Fused, guess: Tensor) -> tuple[Tensor, Tensor]:
         """Restore.
 
         Args:
             y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
             fused: AMF's condition.
+            guess: (B, 3, h s, w s), encoded, see `consistency.first_guess`.
 
         Returns:
             the mean (B, 3, h s, w s), float32, encoded, not clipped; features (B, widths[0], h, w).
         """
-        features = self.net(y - 0.5, fused.pyramid)
-        detail = F.pixel_shuffle(self.head(features).float(), self.config.scale)
-        return upscale_bicubic(y, self.config.scale) + detail, features
+        scale = self.config.scale
+        bicubic = upscale_bicubic(y, scale)
+        undone = F.pixel_unshuffle(4 * (guess - bicubic), scale)
+        features = self.net(torch.cat([y - 0.5, undone.to(y.dtype)], 1), fused.pyramid)
+        return bicubic + F.pixel_shuffle(self.head(features).float(), scale), features

@@ -1,7 +1,8 @@
 """SVKR, spatially variant kernel refinement: kernel field and depth improve each other, tied by the thin lens.
 
 Round t reads the photo's features, the depth of round t - 1 and what the last round said of the whole photo (thin-lens
-fit, consensus kernel); it gives a kernel at every LR pixel, from it a better depth, and how far to trust both.
+fit, consensus kernel, sharpening); it gives a kernel at every LR pixel, from it a better depth, how far to trust both,
+and what the camera's sharpening did after the kernels (halos look like less blur, and must not be undone twice).
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class RoundState:
         confidence_px: (B, 1, h, w) expected absolute error of the radius, HR px.
         noise: (B, 1, h, w) standard deviation of what the kernels leave unexplained, encoded units.
         disparity: (B, 1, h, w) refined depth, 0..1.
+        gain: (B, 2, h, w) log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel, as seen from here.
+        gain_trust: (B, 1, h, w) how much this place counts for that, > 0.
     """
 
     weights: Tensor
@@ -61,6 +64,8 @@ class RoundState:
     confidence_px: Tensor
     noise: Tensor
     disparity: Tensor
+    gain: Tensor
+    gain_trust: Tensor
 
 
 #: First and second differences along four directions, (8, 1, 3, 3).
@@ -104,11 +109,11 @@ class Refinement(nn.Module):
 
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
-        evidence = config.widths[0] + 3 + 4 + 2 * config.code
+        evidence = config.widths[0] + 3 + 4 + 2 * config.code + 2
         self.enter = conv3(evidence, config.hidden)
         self.block1 = ResBlock(config.hidden)
         self.block2 = ResBlock(config.hidden)
-        self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2, 1)
+        self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3, 1)
         self.depth_enter = conv3(config.hidden + config.code + 5, 32)
         self.depth_block = ResBlock(32)
         self.depth_head = zeroed(conv3(32, 1))
@@ -131,29 +136,32 @@ class Refinement(nn.Module):
         told = _spread_prior(prior, depth, code)
         h = F.silu(self.enter(torch.cat([features, depth, local_gradient(depth), code, told], 1)))
         h = self.block2(self.block1(h))
-        out = self.kernel_head(h).float()
-        weights = torch.softmax(out[:, :-2], 1)
+        atoms = len(dictionary.codes)
+        logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
+        weights = torch.softmax(logits, 1)
         new_code = torch.einsum("blhw,lp->bphw", weights, dictionary.codes.to(weights))
         covariance = mix_covariance(weights, dictionary)
         radius = (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
-        confidence = F.softplus(out[:, -2:-1]) + 0.02
-        noise = 0.002 + 0.05 * F.softplus(out[:, -1:] - 2)
+        confidence = F.softplus(doubt) + 0.02
+        noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
         lens = told[:, :1] if prior is None else prior.radius_of(depth) / 4
         seen = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
         delta = self.depth_head(self.depth_block(F.silu(self.depth_enter(torch.cat(seen, 1)))))
         # Outside 0..1 there is no depth, but the gradient must not die there.
         refined = depth + delta.float()
         refined = refined + (refined.clamp(0, 1) - refined).detach()
-        return RoundState(weights, new_code, covariance, radius, confidence, noise, refined)
+        return RoundState(
+            weights, new_code, covariance, radius, confidence, noise, refined, gain, F.softplus(trust) + 1e-3
+        )
 
 
 def _spread_prior(prior: PhotoPrior | None, depth: Tensor, code: Tensor) -> Tensor:
-    """The photo-wide statements as planes (B, 4 + P, h, w): lens radius, residual, mean radius, flag, mean code."""
+    """The photo-wide statements as planes (B, 6 + P, h, w): lens radius, residual, mean radius, flag, code, gain."""
     b, _, h, w = depth.shape
     if prior is None:
-        return torch.zeros(b, 4 + code.shape[1], h, w, device=depth.device, dtype=code.dtype)
+        return torch.zeros(b, 6 + code.shape[1], h, w, device=depth.device, dtype=code.dtype)
     planes = torch.stack([prior.residual_px, prior.radius_px / 4, torch.ones_like(prior.alpha)], 1)
-    wide = torch.cat([planes, prior.code], 1)[:, :, None, None].expand(-1, -1, h, w)
+    wide = torch.cat([planes, prior.code, prior.gain], 1)[:, :, None, None].expand(-1, -1, h, w)
     return torch.cat([prior.radius_of(depth) / 4, wide], 1)
 
 
@@ -236,4 +244,6 @@ def photo_prior(state: RoundState, step: int = 2) -> PhotoPrior:
         samples(state.radius_px)[:, 0],
         samples(state.confidence_px)[:, 0],
         samples(state.code),
+        samples(state.gain),
+        samples(state.gain_trust)[:, 0],
     )

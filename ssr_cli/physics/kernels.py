@@ -143,17 +143,19 @@ def default_dictionary(scale: int = 4) -> KernelDictionary:
     Returns:
         The dictionary, on the CPU.
     """
-    named = _optical_atoms()
-    atoms = with_sensor_box(torch.stack([kernel for _, kernel in named]), scale)
-    matrix = _code_matrix(atoms)
-    return KernelDictionary(
-        atoms=atoms,
-        names=tuple(name for name, _ in named),
-        covariance=moments(atoms, scale),
-        code_matrix=matrix,
-        codes=atoms.flatten(1) @ matrix,
-        scale=scale,
-    )
+    # Whoever asks first may be training in half precision: the dictionary must not be made in it.
+    with torch.autocast("cpu", enabled=False):
+        named = _optical_atoms()
+        atoms = with_sensor_box(torch.stack([kernel for _, kernel in named]), scale)
+        matrix = _code_matrix(atoms)
+        return KernelDictionary(
+            atoms=atoms,
+            names=tuple(name for name, _ in named),
+            covariance=moments(atoms, scale),
+            code_matrix=matrix,
+            codes=atoms.flatten(1) @ matrix,
+            scale=scale,
+        )
 
 
 def mix_covariance(weights: Tensor, dictionary: KernelDictionary) -> Tensor:

@@ -1,4 +1,4 @@
-"""Random training scenes made from photos: cut-outs over a background, a blur model, a light, a degradation."""
+"""Random training scenes made from photos: cut-outs over a background, a blur model, a light."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import KernelDictionary
 from ssr_cli.synthesis import blur_models
-from ssr_cli.synthesis.degrade import degrade
 from ssr_cli.synthesis.render import render
 from ssr_cli.synthesis.scene import Layer, Rendered
 
@@ -120,8 +119,8 @@ def _boost_highlights(layers: list[Layer], gain: float) -> list[Layer]:
 
 
 def _light(rng: np.random.Generator) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Decoder and encoder: sRGB in two cases of three, else a pure gamma of 1-4."""
-    if rng.random() < 0.67:
+    """Decoder and encoder: sRGB in three cases of four, else a pure gamma of 1-4."""
+    if rng.random() < 0.75:
         return srgb_to_linear, lambda x: linear_to_srgb(x.clamp(0, 1))
     gamma = float(1 + 3 * rng.random() ** 1.5)
     return lambda x: x.pow(gamma), lambda x: x.clamp(1e-8, 1).pow(1 / gamma)
@@ -137,7 +136,7 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
         seed: e.g. (run seed, scene number).
 
     Returns:
-        The degraded photograph and its truth.
+        What the optics gave, before noise and the camera's processing, and its truth.
     """
     rng = np.random.default_rng(seed)
     decode, encode = _light(rng)
@@ -159,4 +158,4 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
         base = blur_models.lens_blur(rng, 2.2)
         blur = blur_models.thin_lens(rng, *alpha_beta, base, scale, motion)
     rendered = render(layers, blur, dictionary, encode)
-    return replace(rendered, lr=degrade(rendered.lr, rng), alpha_beta=alpha_beta)
+    return replace(rendered, alpha_beta=alpha_beta)

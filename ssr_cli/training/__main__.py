@@ -20,6 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lpips-weights", type=Path)
     parser.add_argument("--pack-to", type=Path)
     parser.add_argument("--backbone")
+    parser.add_argument("--init")
     parser.add_argument("--suite", default=TrainOptions.suite)
     for name in ("scenes", "steps", "batch", "crop", "seed", "threads", "workers", "validate_every"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(TrainOptions, name))

@@ -29,6 +29,7 @@ class TrainOptions:
         perceptual: weight of that term against the L1 of the end point.
         adversarial: weight of the flow's critic, 0 for none.
         validate_every: optimiser steps between validations.
+        init: checkpoint whose weights a stage without a saved state begins from, or None for random ones.
         restart: ignore a saved state of the stage.
         pack_to: where "pack" writes the checkpoint.
         backbone: id of the Stable Diffusion backbone, for "sd-adapter", and for "pack" to pack that stage's adapter.
@@ -53,6 +54,7 @@ class TrainOptions:
     perceptual: float = 0.35
     adversarial: float = 0.0
     validate_every: int = 250
+    init: str | None = None
     restart: bool = False
     pack_to: Path | None = None
     backbone: str | None = None

@@ -1,7 +1,8 @@
 """A pool of rendered scenes: made once by a few processes, kept on disk, read back whole, cropped at random.
 
 Rendering a 512 x 512 scene takes 0.14 s of one core and yields sixteen disjoint 32 x 32 LR crops, so making data costs
-9 ms a crop once and nothing when the pool is used again.
+9 ms a crop once and nothing when the pool is used again. Noise, sharpening and compression come as a crop is drawn: the
+same place is never photographed twice in the same way.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.synthesis.degrade import as_focused, draw_processed, shoot
 from ssr_cli.synthesis.photo_scenes import random_scene
 
 SHARD = 40
@@ -31,14 +33,18 @@ class Crops:
 
     Attributes:
         hr: (B, 3, 4 n, 4 n) encoded.
-        lr: (B, 3, n, n) encoded.
+        clean: (B, 3, n, n) encoded, what the optics gave.
+        lr: (B, 3, n, n) encoded, the photo: with noise, sharpening and compression.
+        gain: (B, 2) what sharpening did, see `Shot`.
         code: (B, P, n, n) kernel codes.
         covariance: (B, 3, n, n) HR px^2.
         disparity: (B, 1, n, n).
     """
 
     hr: Tensor
+    clean: Tensor
     lr: Tensor
+    gain: Tensor
     code: Tensor
     covariance: Tensor
     disparity: Tensor
@@ -71,14 +77,14 @@ def load_photo(path: Path) -> Tensor:
 
 
 def render_scenes(photos: Sequence[Path], first: int, items: int, seed: int) -> dict[str, Tensor]:
-    """Scenes [first, first + items) with their truth: 8-bit pictures, the rest in half precision."""
+    """Scenes [first, first + items) with their truth: sharp pictures in 8 bits, the rest in half precision."""
     dictionary = default_dictionary()
     scenes = [
         random_scene(lambda i: load_photo(photos[i]), len(photos), dictionary, (seed, first + i)) for i in range(items)
     ]
     return {
         "hr": torch.stack([(s.hr * 255).round().byte() for s in scenes]),
-        "lr": torch.stack([(s.lr * 255).round().byte() for s in scenes]),
+        "clean": torch.stack([s.lr.half() for s in scenes]),
         "code": torch.stack([s.code.half() for s in scenes]),
         "covariance": torch.stack([s.covariance.half() for s in scenes]),
         "disparity": torch.stack([s.disparity[None].half() for s in scenes]),
@@ -97,9 +103,10 @@ class ScenePool:
     def __init__(self, shards: Sequence[Path], held_out: int, device: torch.device) -> None:
         parts = [load_file(p) for p in shards]
         self.data = {
-            k: torch.cat([p.pop(k) for p in parts]).to(device) for k in ("hr", "lr", "code", "covariance", "disparity")
+            k: torch.cat([p.pop(k) for p in parts]).to(device)
+            for k in ("hr", "clean", "code", "covariance", "disparity")
         }
-        self.count = len(self.data["lr"]) - held_out
+        self.count = len(self.data["clean"]) - held_out
         self.held_out = held_out
         self.device = device
 
@@ -113,7 +120,7 @@ class ScenePool:
             validation: from the held-out scenes instead.
         """
         rng = np.random.default_rng(seed)
-        h, w = self.data["lr"].shape[-2:]
+        h, w = self.data["clean"].shape[-2:]
         first, span = (self.count, self.held_out) if validation else (0, self.count)
         picks = [
             (first + int(rng.integers(span)), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1)))
@@ -128,9 +135,16 @@ class ScenePool:
                 [data[i, :, y * scale : y * scale + n, x * scale : x * scale + n].float() for i, y, x in picks]
             )
 
+        # A loss is often asked for under autocast; half precision would be noise in the photos.
+        with torch.autocast(self.device.type, enabled=False):
+            processed = draw_processed(batch, rng)
+            hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), processed, rng)
+            shot = shoot(clean, processed, rng)
         return Crops(
-            hr=cut("hr", h_scale(self.data)) / 255,
-            lr=cut("lr") / 255,
+            hr=hr,
+            clean=clean,
+            lr=shot.lr,
+            gain=shot.gain,
             code=cut("code"),
             covariance=cut("covariance"),
             disparity=cut("disparity"),
@@ -139,4 +153,4 @@ class ScenePool:
 
 def h_scale(data: dict[str, Tensor]) -> int:
     """HR pixels per LR pixel of a pool."""
-    return int(data["hr"].shape[-1] // data["lr"].shape[-1])
+    return int(data["hr"].shape[-1] // data["clean"].shape[-1])

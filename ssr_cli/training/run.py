@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from ssr_cli.errors import UsageError, WeightsError
+from ssr_cli.growth import grown
 from ssr_cli.suite import Suite, SuiteConfig
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_scenes
 from ssr_cli.training.shards import render_shards
+from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
 STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "sd-adapter", "pack", "niqe")
@@ -39,12 +41,14 @@ def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, .
     """
     torch.manual_seed(options.seed)
     suite = Suite(SuiteConfig())
+    if options.init is not None:
+        suite.load_state_dict(grown(load_checkpoint(options.init).state, suite.state_dict()))
     for name in ("depth", "svkr", "restorer", "flow"):
         path = state_file(options, name)
         if path.exists():
             parts = suite.restoration if name == "restorer" else getattr(suite, name)
             parts.load_state_dict(load_average(path))
-        elif name in needed:
+        elif name in needed and options.init is None:
             raise WeightsError(
                 f"The {name} stage has no state in {options.out}.", f"Run ssr train --stage {name} first."
             )
@@ -63,7 +67,6 @@ def build_adapter_stage(options: TrainOptions, pool: ScenePool, device: torch.de
     from ssr_cli.suite import load_models
     from ssr_cli.training.prompt import empty_prompt
     from ssr_cli.training.stage_adapter import AdapterStage, config_for
-    from ssr_cli.weights import load_checkpoint
 
     if options.backbone is None:
         raise UsageError("The sd-adapter stage needs a backbone.", "Name one with --backbone sd-turbo.")

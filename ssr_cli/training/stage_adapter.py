@@ -63,7 +63,7 @@ class AdapterStage:
         with torch.no_grad():
             told = run_svkr(self.suite, crops, seed, dropping=False)
             fused = self.suite.amf(crops.lr, told.state, told.prior)
-            mean = self.suite.restorer(crops.lr, fused)[0]
+            mean = self.suite.restorer(crops.lr, fused, told.guess)[0]
             encode = self.prior.backbone.encode
             return fused, encode(mean.clamp(0, 1) * 2 - 1), encode(crops.hr * 2 - 1)
 

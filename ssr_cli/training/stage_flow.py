@@ -10,7 +10,6 @@ from ssr_cli.diffusion.sampler import sample
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.models.amf import Fused
 from ssr_cli.suite import Suite
-from ssr_cli.training.augment import augment
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
@@ -45,7 +44,7 @@ class FlowStage:
         with torch.no_grad():
             told = run_svkr(self.suite, crops, seed, dropping=False)
             fused = self.suite.amf(crops.lr, told.state, told.prior)
-            mean, features = self.suite.restorer(crops.lr, fused)
+            mean, features = self.suite.restorer(crops.lr, fused, told.guess)
         return mean, features, fused
 
     def _points(self, start: Tensor, hr: Tensor, told: tuple[Tensor, Tensor, Fused], rng: np.random.Generator) -> Point:
@@ -67,7 +66,7 @@ class FlowStage:
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""
         seed = (self.options.seed, 3, step)
-        crops = augment(self.pool.crops(self.options.batch, self.options.crop, seed), seed)
+        crops = self.pool.crops(self.options.batch, self.options.crop, seed)
         told = self._conditions(crops, (*seed, 7))
         mean = told[0]
         rng = np.random.default_rng((*seed, 9))

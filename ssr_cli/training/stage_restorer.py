@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ssr_cli.diffusion.consistency import field_operator, first_guess
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.suite import Suite
 from ssr_cli.synthesis.spoil import spoil_batch
-from ssr_cli.training.augment import augment
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
@@ -31,6 +32,7 @@ class Conditions:
     state: RoundState
     prior: PhotoPrior
     drop: Tensor | None
+    guess: Tensor
 
 
 def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:
@@ -40,9 +42,13 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
         given, _ = spoil_batch(crops.disparity, seed)
         state = suite.svkr(crops.lr, given, dictionary)[-1]
         prior = photo_prior(state)
+        with torch.autocast(crops.lr.device.type, enabled=False):
+            operator = field_operator(state.weights, dictionary)
+            noise = state.noise * suite.config.consistency.level
+            guess = first_guess(desharpen(crops.lr, prior.gain), operator, noise)
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
-    return Conditions(state, prior, drop)
+    return Conditions(state, prior, drop, guess)
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -68,13 +74,13 @@ class RestorerStage:
         """The restored batch (B, 3, 4 n, 4 n)."""
         told = run_svkr(self.suite, crops, seed, dropping)
         fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
-        restored: Tensor = self.suite.restorer(crops.lr, fused)[0]
+        restored: Tensor = self.suite.restorer(crops.lr, fused, told.guess)[0]
         return restored
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: quadratic up to errors of about 13/255, so that what is in doubt is averaged and not chosen."""
         seed = (self.options.seed, 2, step)
-        crops = augment(self.pool.crops(self.options.batch, self.options.crop, seed), seed)
+        crops = self.pool.crops(self.options.batch, self.options.crop, seed)
         error = self.mean(crops, (*seed, 7), dropping=True) - crops.hr
         loss = (error.square() + _QUADRATIC**2).sqrt().mean()
         return loss, {"l1": error.detach().abs().mean()}

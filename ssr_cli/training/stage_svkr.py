@@ -1,4 +1,4 @@
-"""Train SVKR: kernel code, moments, explained photo, honest uncertainties, better depth, after every round."""
+"""Train SVKR: kernel code, moments, explained photo, honest uncertainties, sharpening, better depth, every round."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import local_gradient
+from ssr_cli.models.lens import consensus
 from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
+from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 
 _RANK = 24
+
+
+def _shape(covariance: Tensor) -> Tensor:
+    """Elongation of second moments (B, 3, h, w) along the axes and between them, (B, 2, h, w), 0 for round kernels."""
+    yy, xx, yx = covariance.unbind(1)
+    size = (yy + xx).clamp_min(0) / 2 + 0.5  # of tiny kernels the shape hardly matters
+    return torch.stack([(yy - xx) / 2 / size, yx / size], 1)
 
 
 class SvkrStage:
@@ -34,35 +43,45 @@ class SvkrStage:
         self.components, self.mapping = reduced_basis(self.dictionary.atoms, _RANK)
 
     def explain(self, crops: Crops, states: list[RoundState]) -> list[Tensor]:
-        """What each round's kernels leave of the photo, (B, 3, h, w) in encoded units: `y - enc(A dec(x))`."""
+        """What each round's kernels make of the sharp picture, (B, 3, h, w) encoded: `enc(A dec(x))`."""
         linear = srgb_to_linear(crops.hr)
-        residuals = []
+        seen = []
         for state in states:
             coefficients = torch.einsum("blhw,lr->brhw", state.weights, self.mapping.to(state.weights))
             operator = SpatiallyVariantBlur(self.components, coefficients, self.dictionary.scale)
-            residuals.append(crops.lr - linear_to_srgb(operator.forward(linear)))
-        return residuals
+            seen.append(linear_to_srgb(operator.forward(linear)))
+        return seen
 
     def round_loss(
-        self, state: RoundState, crops: Crops, residual: Tensor, depth: Tensor
+        self, state: RoundState, crops: Crops, seen: Tensor, depth: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one round and its figures."""
         radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
         error = (state.radius_px - radius).abs()
+        shape = (_shape(state.covariance) - _shape(crops.covariance)).abs().mean()
         edge = state.noise.shape[-1] // 8  # the crop's border has no photo beyond it
-        inner = residual[..., edge:-edge, edge:-edge]
-        noise = state.noise[..., edge:-edge, edge:-edge]
-        honest_noise = (0.5 * (inner.detach() / noise).square() + noise.log()).mean()
+        inner = (..., slice(edge, -edge), slice(edge, -edge))
+        said = consensus(state.gain.flatten(2), state.gain_trust.flatten(1))
+        gain = said - crops.gain
+        # The kernels answer for the optics alone; the noise level for all that they and the sharpening leave.
+        optics = (crops.clean - seen)[inner]
+        left = (desharpen(crops.lr, said.detach()) - seen.detach())[inner]
+        noise = state.noise[inner]
+        honest_noise = (0.5 * (left / noise).square() + noise.log()).mean()
         honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
         depth_error = (state.disparity - depth).abs().mean()
         edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
-        loss = code + 0.15 * error.mean() + 4 * inner.abs().mean() + 0.05 * (honest_noise + honest_radius)
-        loss = loss + 1.0 * depth_error + 1.0 * edges
+        # Squares: half of the photos are not sharpened, and an absolute error would settle for that.
+        gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
+        loss = code + 0.15 * error.mean() + 0.3 * shape + 4 * optics.abs().mean() + 2 * gains
+        loss = loss + 0.05 * (honest_noise + honest_radius) + depth_error + edges
         figures = {
             "code": code,
             "radius": error.mean(),
-            "explained": inner.square().mean().sqrt(),
+            "shape": shape,
+            "explained": optics.square().mean().sqrt(),
+            "gain": gain.abs().mean(),
             "depth": depth_error,
         }
         return loss, figures
@@ -71,11 +90,11 @@ class SvkrStage:
         given, truth = spoil_batch(crops.disparity, seed)
         states = self.trained(crops.lr, given, self.dictionary)
         with torch.autocast(crops.lr.device.type, enabled=False):
-            residuals = self.explain(crops, states)
+            explained = self.explain(crops, states)
             total: Tensor = torch.zeros((), device=crops.lr.device)
             figures: dict[str, Tensor] = {"depth0": F.l1_loss(given, truth)}
-            for t, (state, residual) in enumerate(zip(states, residuals, strict=True), 1):
-                loss, named = self.round_loss(state, crops, residual, truth)
+            for t, (state, seen) in enumerate(zip(states, explained, strict=True), 1):
+                loss, named = self.round_loss(state, crops, seen, truth)
                 total = total + loss * (1.0 if t == len(states) else 0.5)
                 figures |= {f"{k}{t}": v for k, v in named.items()}
         return total, figures

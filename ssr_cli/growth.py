@@ -1,0 +1,30 @@
+"""Checkpoints of older versions: layers that have gained inputs or outputs since are grown, not refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of today's shapes that do what a checkpoint's did.
+
+    New inputs count for nothing and new outputs say nothing (zero), so an older checkpoint answers as it always did.
+
+    Args:
+        state: the checkpoint's tensors by name.
+        wanted: today's by name; only their shapes are used.
+
+    Returns:
+        The checkpoint's tensors; a smaller one is filled up with zeros, one that does not fit stays as it is.
+    """
+    out = dict(state)
+    for name, old in state.items():
+        shape = wanted[name].shape if name in wanted else old.shape
+        if old.shape == shape or old.ndim != len(shape) or any(a > b for a, b in zip(old.shape, shape, strict=True)):
+            continue
+        out[name] = torch.zeros(shape, dtype=old.dtype)
+        out[name][tuple(slice(n) for n in old.shape)] = old
+    return out

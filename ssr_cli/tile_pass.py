@@ -1,0 +1,218 @@
+"""Step 3 for one tile: from its kernels to its picture.
+
+Every stage looks less far than all that follow it together, so the tile becomes narrower as it goes on, and what a
+stage leaves behind is given back before the next one begins: the peak is the largest stage's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ssr_cli.diffusion.consistency import field_operator, first_guess, project
+from ssr_cli.diffusion.sampler import place_noise, sample
+from ssr_cli.estimation import Work, cut, prior_on, refine
+from ssr_cli.memory import release
+from ssr_cli.models.amf import Fused
+from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.svkr import RoundState
+from ssr_cli.physics.sharpening import desharpen
+from ssr_cli.settings import UpscaleOptions
+from ssr_cli.suite import Models
+from ssr_cli.tiling import Tile
+
+#: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
+_RESTORER, _FLOW, _CONSISTENCY = 48, 24, 16
+#: AMF attends in strips of so many rows, with more around them than its convolutions reach.
+_STRIP, _REACH = 64, 8
+#: Rows of noise made at a time.
+_NOISE_ROWS = 256
+#: Below so many LR pixels a tile is not worth giving memory back for.
+_SMALL = 128 * 128
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A finished tile.
+
+    Attributes:
+        core: (3, h s, w s), encoded, on the CPU.
+        before: sum of squares of the core's residuals under the kernels before consistency, 0 without it.
+        after: the same after it.
+        count: residuals counted.
+    """
+
+    core: Tensor
+    before: float = 0.0
+    after: float = 0.0
+    count: int = 0
+
+
+def dropped(options: UpscaleOptions, device: torch.device) -> Tensor | None:
+    """What AMF multiplies depth and kernel by, (1, 2), where something is left out."""
+    left_out = options.ablation
+    if not (left_out.without_depth or left_out.without_kernel):
+        return None
+    return torch.tensor([[not left_out.without_depth, not left_out.without_kernel]], dtype=torch.float32, device=device)
+
+
+def _part(plane: Tensor, box: tuple[slice, slice]) -> Tensor:
+    """A part of a plane that does not keep the rest in memory; the plane itself where it is all of it."""
+    part = plane[(..., *box)]
+    return plane if part.shape == plane.shape else part.clone()
+
+
+def part_of(state: RoundState, box: tuple[slice, slice]) -> RoundState:
+    """A part of a round's state, given in LR pixels."""
+    return RoundState(*(_part(getattr(state, f.name), box) for f in fields(RoundState)))
+
+
+def cropped(fused: Fused, rows: slice, columns: slice) -> Fused:
+    """A part of AMF's answer, given in LR pixels that every level of the pyramid divides."""
+    pyramid = []
+    for level, plane in enumerate(fused.pyramid):
+        n = 2**level
+        box = (slice(rows.start // n, rows.stop // n), slice(columns.start // n, columns.stop // n))
+        pyramid.append(_part(plane, box))
+    return Fused(pyramid, _part(fused.gates, (rows, columns)))
+
+
+def fuse(models: Models, y: Tensor, state: RoundState, prior: PhotoPrior, options: UpscaleOptions) -> Fused:
+    """AMF's answer for a tile; on a CPU strip by strip, which its cache likes, with the same result.
+
+    Args:
+        models: whose AMF is used.
+        y: (1, 3, h, w).
+        state: SVKR's last round, of the same place.
+        prior: of that round.
+        options: what is left out.
+    """
+    amf, prior, drop = models.suite.amf, prior_on(prior, y.device), dropped(options, y.device)
+    height, width = y.shape[-2:]
+    if y.device.type != "cpu" or height <= _STRIP + _REACH:
+        whole: Fused = amf(y, state, prior, drop)
+        return whole
+    strips = []
+    for top in range(0, height, _STRIP):
+        bottom = min(height, top + _STRIP)
+        first, last = max(0, top - _REACH), min(height, bottom + _REACH)
+        part = RoundState(*(getattr(state, f.name)[..., first:last, :] for f in fields(RoundState)))
+        fused = amf(y[..., first:last, :], part, prior, drop)
+        strips.append(cropped(fused, slice(top - first, bottom - first), slice(0, width)))
+    pyramid = [torch.cat(level, 2) for level in zip(*(strip.pyramid for strip in strips), strict=True)]
+    return Fused(pyramid, torch.cat([strip.gates for strip in strips], 2))
+
+
+def _noisy(mean: Tensor, seed: int, strength: float, top: int, left: int) -> Tensor:
+    """The mean with noise that belongs to places, made some rows at a time."""
+    start = mean.clone()
+    for row in range(0, mean.shape[-2], _NOISE_ROWS):
+        rows = start[..., row : row + _NOISE_ROWS, :]
+        rows += strength * place_noise(seed, top + row, left, rows.shape[-2], rows.shape[-1]).to(mean)
+    return start
+
+
+def _drawn(models: Models, tile: Tile, mean: Tensor, features: Tensor, fused: Fused, options: UpscaleOptions) -> Tensor:
+    """A sample of the flow around a tile's mean."""
+    flow, scale = models.suite.flow, models.dictionary.scale
+    start = _noisy(mean, options.seed, flow.config.noise, tile.padded.top * scale, tile.padded.left * scale)
+    return sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
+
+
+def left_alone(state: RoundState, models: Models) -> Tensor:
+    """The noise level (1, 1, h, w) below which nothing is corrected."""
+    return state.noise * models.suite.config.consistency.level
+
+
+def held(image: Tensor, y: Tensor, weights: Tensor, noise: Tensor, tile: Tile, models: Models) -> Restored:
+    """A tile's picture held to its photo by its kernels.
+
+    Args:
+        image: (1, 3, h s, w s) of the padded tile.
+        y: (1, 3, h, w), as it was before the camera sharpened it.
+        weights: (1, L, h, w) of SVKR's last round.
+        noise: (1, 1, h, w), see `left_alone`.
+        tile: whose core is returned.
+        models: whose dictionary is used.
+    """
+    projected = project(image, y, field_operator(weights, models.dictionary), noise)
+    inner = (..., *tile.inner())
+    before, after = projected.before[inner], projected.after[inner]
+    core = projected.image[(0, slice(None), *tile.inner(models.dictionary.scale))].cpu()
+    return Restored(core, float(before.double().square().sum()), float(after.double().square().sum()), before.numel())
+
+
+def restore_tile(
+    work: Work,
+    tile: Tile,
+    models: Models,
+    options: UpscaleOptions,
+    priors: list[PhotoPrior],
+    note: Callable[[list[RoundState], Tensor], None],
+) -> Restored:
+    """The picture of a tile.
+
+    Args:
+        work: the photo.
+        tile: of it.
+        models: all of them.
+        options: steps, seed, consistency and what is left out.
+        priors: of every round.
+        note: gets the states of all rounds on the padded tile, and AMF's gates (1, 3, h, w) on the core.
+
+    Returns:
+        The tile's core.
+    """
+    scale = models.dictionary.scale
+    near = tile.narrow(_RESTORER)
+    nearer = near.narrow(_FLOW)
+    nearest = nearer.narrow(_CONSISTENCY)
+    y, _ = cut(work, near, models)
+    state, fused = _understood(work, tile, near, y, models, options, priors, note)
+    before, noise = desharpen(y, priors[-1].gain.to(y.device)), left_alone(state, models)
+    guess = first_guess(before, field_operator(state.weights, models.dictionary), noise)
+    weights, noise = _part(state.weights, nearest.within(near)), _part(noise, nearest.within(near))
+    before = _part(before, nearest.within(near))
+    del state
+    _relieve(tile, models)
+    mean, features = models.suite.restorer(y, fused, guess)
+    del guess
+    there = nearer.within(near)
+    mean, features, fused = _part(mean, nearer.within(near, scale)), _part(features, there), cropped(fused, *there)
+    _relieve(tile, models)
+    image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
+    del mean, features, fused
+    image = image.clamp(0, 1)
+    _relieve(tile, models)
+    if not options.consistency:
+        return Restored(image[(0, slice(None), *nearer.inner(scale))].cpu())
+    return held(_part(image, nearest.within(nearer, scale)), before, weights, noise, nearest, models)
+
+
+def _understood(
+    work: Work,
+    tile: Tile,
+    near: Tile,
+    y: Tensor,
+    models: Models,
+    options: UpscaleOptions,
+    priors: list[PhotoPrior],
+    note: Callable[[list[RoundState], Tensor], None],
+) -> tuple[RoundState, Fused]:
+    """SVKR on the tile, then AMF nearer to its core; nothing else of the rounds stays in memory."""
+    states = refine(work, tile, models, priors[:-1])
+    state = part_of(states[-1], near.within(tile))
+    fused = fuse(models, y, state, priors[-1], options)
+    note(states, fused.gates[(..., *near.inner())])
+    if models.stable is None:
+        work.kept.pop(tile, None)
+    return state, fused
+
+
+def _relieve(tile: Tile, models: Models) -> None:
+    """Give memory back between two stages, where there is enough of it."""
+    if models.device.type == "cpu" and tile.padded.height * tile.padded.width > _SMALL:
+        release()

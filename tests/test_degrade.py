@@ -1,0 +1,144 @@
+"""What a camera does after the optics: noise, sharpening with its truth, compression like a real codec's."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
+from ssr_cli.synthesis.degrade import as_focused, draw_processed, shoot
+from ssr_cli.synthesis.jpeg import jpeg
+
+
+def _smooth(count: int = 1, size: int = 64) -> torch.Tensor:
+    """Pictures (count, 3, size, size) with slopes, edges and some grain."""
+    generator = torch.Generator().manual_seed(4)
+    coarse = torch.rand(count, 3, 8, 8, generator=generator)
+    picture = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bicubic")
+    picture[..., size // 2 :, :] = picture[..., size // 2 :, :].round()
+    return (picture + 0.02 * torch.randn(picture.shape, generator=generator)).clamp(0, 1)
+
+
+@pytest.mark.parametrize("quality", [50, 80, 97])
+@pytest.mark.parametrize("halved", [False, True])
+def test_compression_is_that_of_a_real_codec(quality: int, halved: bool) -> None:
+    picture = (_smooth(size=72) * 255).round() / 255  # 72 is no multiple of 16: the border is repeated
+    buffer = io.BytesIO()
+    pixels = Image.fromarray((picture[0] * 255).byte().permute(1, 2, 0).numpy())
+    pixels.save(buffer, "JPEG", quality=quality, subsampling=2 if halved else 0)
+    real = torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1).float() / 255
+    ours = jpeg(picture, torch.tensor([float(quality)]), torch.tensor([halved]))[0]
+    lost = float((real - picture[0]).abs().mean())
+    # near quality 100 all that is left is the rounding of integer arithmetic
+    assert float((ours - real).abs().mean()) < max(0.25 * lost, 0.8 / 255)
+    assert torch.allclose(ours * 255, (ours * 255).round(), atol=1e-3)
+
+
+def test_every_picture_is_compressed_with_its_own_numbers() -> None:
+    pictures = _smooth(3)
+    quality, halved = torch.tensor([50.0, 90.0, 70.0]), torch.tensor([True, False, True])
+    together = jpeg(pictures, quality, halved)
+    for i in range(3):
+        alone = jpeg(pictures[i : i + 1], quality[i : i + 1], halved[i : i + 1])
+        assert torch.allclose(together[i], alone[0], atol=1e-6)
+
+
+def test_sharpening_makes_halos_and_keeps_flat_places() -> None:
+    edge = torch.zeros(1, 3, 24, 24)
+    edge[..., 12:] = 0.5
+    crisp = sharpen(edge + 0.2, torch.tensor([1.0]), torch.tensor([0.8]))
+    assert float(crisp.max()) > 0.72
+    assert float(crisp.min()) < 0.18
+    assert torch.allclose(crisp[..., :4], torch.full((1, 3, 24, 4), 0.2), atol=1e-4)
+    assert float(crisp.mean()) == pytest.approx(float(edge.mean()) + 0.2, abs=1e-3)
+
+
+@pytest.mark.parametrize(("sigma", "amount"), [(0.7, 1.2), (1.5, 0.5), (2.2, 0.0)])
+def test_the_told_gain_is_what_a_wave_gets(sigma: float, amount: float) -> None:
+    told = log_gain(torch.tensor([sigma]), torch.tensor([amount]))[0]
+    for frequency, expected in zip(GAIN_AT, told, strict=True):
+        wave = torch.cos(2 * torch.pi * frequency * torch.arange(120.0)).expand(1, 3, 120, 120)
+        crisp = sharpen(wave, torch.tensor([sigma]), torch.tensor([amount]))
+        inner = slice(20, 100)
+        gain = (crisp[..., inner] * wave[..., inner]).sum() / wave[..., inner].square().sum()
+        assert float(gain.log()) == pytest.approx(float(expected), abs=1e-3)
+
+
+@pytest.mark.parametrize(("sigma", "amount"), [(0.6, 1.6), (1.2, 0.4), (2.0, 1.0), (1.0, 0.0)])
+def test_sharpening_is_read_from_its_gains_and_taken_back(sigma: float, amount: float) -> None:
+    sigmas, amounts = torch.tensor([sigma]), torch.tensor([amount])
+    gain = log_gain(sigmas, amounts)
+    found, strength = sharpening_of(gain)
+    assert torch.allclose(log_gain(found, strength), gain, atol=0.01)
+    picture = _smooth()
+    crisp = sharpen(picture, sigmas, amounts)
+    back = desharpen(crisp, gain)
+    assert float((back - picture).abs().mean()) <= 0.05 * float((crisp - picture).abs().mean())
+
+
+def test_pictures_of_a_batch_are_desharpened_each_by_its_own() -> None:
+    pictures = _smooth(3, 40)
+    gain = torch.tensor([[0.1, 0.5], [0.0, 0.0], [0.2, 0.6]])
+    together = desharpen(pictures, gain)
+    assert torch.equal(together[1], pictures[1])
+    for i in (0, 2):
+        assert torch.allclose(together[i], desharpen(pictures[i : i + 1], gain[i : i + 1])[0], atol=1e-5)
+
+
+def test_softening_keeps_constants_and_the_mean_of_waves() -> None:
+    flat = torch.full((2, 3, 20, 20), 0.37)
+    assert torch.allclose(soften(flat, torch.tensor([0.4, 1.9])), flat, atol=1e-6)
+    dot = torch.zeros(1, 3, 41, 41)
+    dot[..., 20, 20] = 1
+    bell = soften(dot, torch.tensor([1.5]))[0, 0]
+    axis = torch.arange(41.0) - 20
+    assert float((bell.sum(0) * axis.square()).sum()) == pytest.approx(1.5**2, rel=0.02)
+
+
+def test_shots_are_mild_follow_the_seed_and_tell_their_sharpening() -> None:
+    clean = _smooth(40, 32)
+    first, again, other = (shoot(clean, draw_processed(40, rng), rng) for rng in map(np.random.default_rng, (1, 1, 2)))
+    assert torch.equal(first.lr, again.lr)
+    assert torch.equal(first.gain, again.gain)
+    assert not torch.equal(first.lr, other.lr)
+    assert torch.allclose(first.lr * 255, (first.lr * 255).round(), atol=1e-3)
+    assert 0 <= float(first.lr.min()) <= float(first.lr.max()) <= 1
+    sharpened = first.gain[:, 1] > 0
+    assert 10 < int(sharpened.sum()) < 32
+    assert float(first.gain.min()) >= 0
+    assert float((first.lr - clean).abs().mean()) < 0.06
+
+
+def test_photos_out_of_cameras_are_softer_and_stay_pairs() -> None:
+    """What is softened at the size of the result is softened by as much in the photo: the kernel between them stays."""
+    hr = _smooth(40, 128)
+
+    def photographed(sharp: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.avg_pool2d(soften(sharp, torch.full((40,), 2.0)), 4)
+
+    clean = photographed(hr)
+    processed = np.arange(40) % 2 == 0
+    soft, seen = as_focused(hr, clean, processed, np.random.default_rng(3))
+    lost = (soft - hr).abs().mean((1, 2, 3))
+    assert float(lost[::2].mean()) > 3 * float(lost[1::2].mean())
+    assert float((photographed(soft) - seen).abs().mean()) < 0.3 * float((seen - clean).abs().mean())
+
+
+def test_noise_tells_nothing_of_sharpening() -> None:
+    """On flat ground, how rough the noise is must not separate sharpened photos from others a camera processed."""
+    flat = torch.full((600, 3, 24, 24), 0.5)
+    shot = shoot(flat, np.ones(600, dtype=bool), np.random.default_rng(5))
+    noise = (shot.lr - shot.lr.mean((2, 3), keepdim=True)).mean(1)
+    power = noise.square().mean((1, 2))
+    rough = (noise[:, :, 1:] - noise[:, :, :-1]).square().mean((1, 2)) / power.clamp_min(1e-9)
+    seen = power > (0.5 / 255) ** 2
+    sharpened = shot.gain[:, 1] > 0.1
+    a, b = rough[seen & sharpened], rough[seen & ~sharpened]
+    threshold = torch.cat([a, b]).sort().values
+    # the best threshold on roughness tells little more than chance does
+    best = max(float(((a > t).float().mean() + (b <= t).float().mean()) / 2) for t in threshold)
+    assert best < 0.72

@@ -127,6 +127,8 @@ def batch(
     include: Annotated[list[str] | None, typer.Option(help="Only names like this, e.g. '*.jpg'; repeatable.")] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="No names like this; repeatable.")] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: only every N-th photo from the I-th, for job arrays.")] = None,
+    jobs: Annotated[int, typer.Option(help="Processes that work at a time.")] = 1,
+    devices: Annotated[str | None, typer.Option(help="Spread over devices, e.g. cuda:0,cuda:1.")] = None,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -149,6 +151,8 @@ def batch(
         include=tuple(include or ()),
         exclude=tuple(exclude or ()),
         shard=shard,
+        jobs=jobs,
+        devices=tuple(filter(None, (devices or "").split(","))),
     )
     run(job, console_of(json, quiet))
 

@@ -28,6 +28,8 @@ Format = Annotated[str, typer.Option(help="Of results: png, jpg, webp, tif or av
 Strip = Annotated[bool, typer.Option("--strip", help="Drop EXIF, XMP, IPTC, colour profile and resolution.")]
 FirstFrame = Annotated[bool, typer.Option("--first-frame", help="Take the first frame of what is animated.")]
 MaxPixels = Annotated[int, typer.Option(help="Refuse photos with more pixels than this.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Only say what it would need: tiles, memory, size, downloads.")]
+Calibrate = Annotated[bool, typer.Option("--calibrate", help="With --plan: also the time, from a tile done for it.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]

@@ -82,7 +82,7 @@ def run(job: BatchJob, console: Console) -> None:
         raise UsageError(f"There is no --on-exists {job.on_exists}.", f"Choose from {', '.join(ON_EXISTS)}.")
     if job.jobs < 1:
         raise UsageError(f"--jobs {job.jobs} does no work.", "Choose 1 or more.")
-    plan = _planned(job)
+    plan = planned(job)
     if job.out is not None:
         make_folder(job.out)
     work = _Worker(job, console)
@@ -108,7 +108,7 @@ def _time_left(outcomes: list[Outcome], total: int, seconds: float) -> str:
     return f"{outcomes[-1].photo.name}, about {int(left) // 60}:{int(left) % 60:02d} left"
 
 
-def _planned(job: BatchJob) -> list[tuple[Path, Path]]:
+def planned(job: BatchJob) -> list[tuple[Path, Path]]:
     """Photos and their results: of the whole folder first, so that names do not depend on what is left out."""
     plan = plan_batch(
         expand_folder(job.folder, job.recursive), job.folder, job.options.scale, job.out, job.files.suffix

@@ -173,13 +173,14 @@ class Processes:
         pipes = [hand.pipe for hand in self.hands if hand.task is not None]
         ready = connection.wait(pipes, None if block else 0) if pipes else []
         for number, hand in enumerate(self.hands):
-            if hand.pipe not in ready or hand.task is None:
+            task = hand.task
+            if hand.pipe not in ready or task is None:
                 continue
             try:
                 yield hand.pipe.recv()
                 hand.task = None
             except (EOFError, OSError):
-                yield hand.task, "its process was killed; start the batch again", time.monotonic() - hand.since, ()
+                yield task, "its process was killed; start the batch again", time.monotonic() - hand.since, ()
                 hand.pipe.close()
                 self.hands[number] = self._started(hand.job)
 

@@ -14,6 +14,7 @@ import typer
 from ssr_cli import __version__, cli_lab, cli_models, cli_views
 from ssr_cli.catalogue import TABLE_VARIABLE
 from ssr_cli.cli_options import (
+    Calibrate,
     Consistency,
     Depth,
     DepthInvert,
@@ -25,6 +26,7 @@ from ssr_cli.cli_options import (
     MaxPixels,
     Model,
     PhotoFile,
+    PlanOnly,
     Quiet,
     Scale,
     Seed,
@@ -92,6 +94,8 @@ def upscale(
     first_frame: FirstFrame = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     sidecar: Sidecar = False,
+    plan: PlanOnly = False,
+    calibrate: Calibrate = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -102,6 +106,11 @@ def upscale(
 
     options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
     files = FileOptions(format, strip, first_frame, max_pixels)
+    if plan or calibrate:
+        from ssr_cli.commands import plan as planning
+
+        planning.run([photo], options, files, model, depth, calibrate, console_of(json, quiet))
+        return
     job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force, files, sidecar)
     run(job, console_of(json, quiet))
 
@@ -130,6 +139,10 @@ def batch(
     exclude: Annotated[list[str] | None, typer.Option(help="No names like this; repeatable.")] = None,
     shard: Annotated[str | None, typer.Option(help="I/N: only every N-th photo from the I-th, for job arrays.")] = None,
     sidecar: Sidecar = False,
+    jobs: Annotated[int, typer.Option(help="Processes that work at a time.")] = 1,
+    devices: Annotated[str | None, typer.Option(help="Spread over devices, e.g. cuda:0,cuda:1.")] = None,
+    plan: PlanOnly = False,
+    calibrate: Calibrate = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -153,7 +166,16 @@ def batch(
         exclude=tuple(exclude or ()),
         shard=shard,
         sidecar=sidecar,
+        jobs=jobs,
+        devices=tuple(filter(None, (devices or "").split(","))),
     )
+    if plan or calibrate:
+        from ssr_cli.commands import plan as planning
+        from ssr_cli.commands.batch import planned
+
+        photos = [found for found, _ in planned(job)]
+        planning.run(photos, options, files, model, depth, calibrate, console_of(json, quiet))
+        return
     run(job, console_of(json, quiet))
 
 

@@ -31,6 +31,8 @@ MaxPixels = Annotated[int, typer.Option(help="Refuse photos with more pixels tha
 Sidecar = Annotated[
     bool, typer.Option("--sidecar", help="Also write photo_x4.ssr.json: all that ssr replay needs, and what was found.")
 ]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Only say what it would need: tiles, memory, size, downloads.")]
+Calibrate = Annotated[bool, typer.Option("--calibrate", help="With --plan: also the time, from a tile done for it.")]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite what exists.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per result on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]

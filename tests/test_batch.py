@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from ssr_cli.settings import FileOptions, UpscaleOptions
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch, tiny_models, tmp_path: Path) -> None:
-    monkeypatch.setattr("ssr_cli.commands.batch.load", lambda model, options, console: tiny_models)
+    monkeypatch.setattr("ssr_cli.commands.batch_jobs.load", lambda model, options, console: tiny_models)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
@@ -150,6 +151,73 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path, tiny_checkpoint: Path, 
     assert sum(row["status"] == "kept" for row in rows) >= len(finished) - 1  # the last one's line may be missing
     assert len(list(out.glob("*_x4.png"))) == 12
     assert all((out / name).read_bytes() == content for name, content in finished.items())
+
+
+# ---------------------------------------------------------------- several processes
+
+
+def test_several_processes_do_every_photo_once(folder: Path, tmp_path: Path, tiny_checkpoint: Path, capsys) -> None:
+    (folder / "bad.png").write_bytes(b"broken")
+    one, two = tmp_path / "one", tmp_path / "two"
+    given = ("--model", tiny_checkpoint, "--json")
+    assert _run("batch", folder, "-r", "-o", one, "--devices", "cpu", *given) == 7
+    capsys.readouterr()
+    given = (*given, "--devices", "cpu,cpu")
+    assert _run("batch", folder, "-r", "-o", two, "--jobs", "2", *given) == 7
+    statuses = _statuses(capsys)
+    assert statuses == {"a.png": "done", "b.jpg": "done", "c.png": "done", "d.png": "done", "bad.png": "failed"}
+    assert sorted(str(line["input"]) for line in _journal(two)) == ["a.png", "b.jpg", "bad.png", "c.png", "sub/d.png"]
+    for made in one.rglob("*.png"):
+        assert (two / made.relative_to(one)).read_bytes() == made.read_bytes()
+    assert _run("batch", folder, "-r", "-o", two, "--jobs", "2", *given) == 7
+    assert sorted(_statuses(capsys).values()) == ["failed", "kept", "kept", "kept", "kept"]
+    assert _run("batch", folder, "--jobs", "0") == 2
+
+
+def test_a_process_that_is_killed_stops_nothing(folder: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    from ssr_cli.commands.batch import BatchJob, Task
+    from ssr_cli.commands.batch_jobs import Processes
+    from ssr_cli.console import Console
+
+    job = BatchJob(
+        folder, tmp_path, False, UpscaleOptions(device="cpu"), str(tiny_checkpoint), "lite", "skip", FileOptions()
+    )
+    hands = Processes(replace(job, jobs=2), Console("quiet"))
+    try:
+        tasks = [Task(n, n, folder / n, tmp_path / f"{n}.out.png") for n in ("a.png", "b.jpg", "c.png")]
+        os.kill(hands.hands[0].process.pid, signal.SIGKILL)
+        hands.hands[0].process.join()
+        hands.begin(tasks[0])
+        hands.begin(tasks[1])
+        said: dict[str, str] = {}
+        while hands.at_work():
+            said |= {task.name: reason for task, reason, *_ in hands.finished(block=True)}
+        hands.begin(tasks[2])  # to the one that took its place
+        said |= {task.name: reason for task, reason, *_ in hands.finished(block=True)}
+    finally:
+        hands.close()
+    assert "was killed" in said["a.png"]
+    assert said["b.jpg"] == said["c.png"] == ""
+    assert (tmp_path / "c.png.out.png").exists()
+    assert not list(tmp_path.glob(".ssr-*"))
+
+
+def test_two_batches_on_one_folder_lose_nothing(folder: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "ssr_cli", "batch", str(folder), "-r", "-o", str(out), "--json"]
+    both = [
+        subprocess.Popen([*command, "--model", str(tiny_checkpoint)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=200)[0].decode() for process in both]
+    rows = [json.loads(line) for text in said for line in text.splitlines() if "input" in json.loads(line)]
+    assert len(rows) == 8
+    # where both began, the second finds the file of the first and leaves it
+    assert all(row["status"] in ("done", "kept", "skipped") or "exists already" in row["reason"] for row in rows)
+    made = sorted(p.name for p in out.rglob("*.png"))
+    assert made == ["a_x4.png", "b_x4.png", "c_x4.png", "d_x4.png"]
+    assert all(Image.open(p).size == (48, 32) for p in out.rglob("*.png"))
+    assert all(json.loads(line) for line in (out / NAME).read_text().splitlines())
 
 
 # ---------------------------------------------------------------- the journal alone

@@ -37,7 +37,7 @@ def photo(tmp_path: Path) -> Path:
 def _tiny_model_and_no_config(tiny_models, monkeypatch, tmp_path) -> None:
     """The real commands with tiny random models, away from this user's config."""
     monkeypatch.setattr("ssr_cli.commands.upscale.load", lambda model, options, console: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.batch.load", lambda model, options, console: tiny_models)
+    monkeypatch.setattr("ssr_cli.commands.batch_jobs.load", lambda model, options, console: tiny_models)
     monkeypatch.setattr("ssr_cli.commands.inspect_kernel.load", lambda model, options, console: tiny_models)
     monkeypatch.setattr("ssr_cli.commands.demo.load", lambda model, options, console: tiny_models)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

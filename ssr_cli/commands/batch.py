@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import fnmatch
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ssr_cli.commands.upscale import load, load_depth, write
 from ssr_cli.console import Console
-from ssr_cli.errors import BatchFailed, InputError, SsrError, UsageError
+from ssr_cli.errors import BatchFailed, InputError, UsageError
 from ssr_cli.journal import NAME, Journal, options_key
-from ssr_cli.paths import check_writable, digest, expand_folder, make_folder, plan_batch
+from ssr_cli.paths import digest, expand_folder, make_folder, plan_batch
 from ssr_cli.settings import FileOptions, UpscaleOptions
-from ssr_cli.sidecar import Recorder, write_sidecar
-
-if TYPE_CHECKING:
-    from ssr_cli.depth_source import DepthSource
-    from ssr_cli.suite import Models
 
 #: What to do where a result exists that this batch did not make.
 ON_EXISTS = ("skip", "rename", "overwrite", "error")
@@ -41,6 +36,8 @@ class BatchJob:
         exclude: patterns of what to leave out.
         shard: "I/N": every N-th photo, beginning with the I-th; or None for all.
         sidecar: write a record beside every result.
+        jobs: processes that work at a time.
+        devices: that the processes are spread over; none for the one of the options.
     """
 
     folder: Path
@@ -55,6 +52,8 @@ class BatchJob:
     exclude: tuple[str, ...] = ()
     shard: str | None = None
     sidecar: bool = False
+    jobs: int = 1
+    devices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,19 @@ def run(job: BatchJob, console: Console) -> None:
         raise UsageError(f"--depth {job.depth} is the depth of one photo.", "Use it with ssr upscale.")
     if job.on_exists not in ON_EXISTS:
         raise UsageError(f"There is no --on-exists {job.on_exists}.", f"Choose from {', '.join(ON_EXISTS)}.")
-    plan = _planned(job)
+    if job.jobs < 1:
+        raise UsageError(f"--jobs {job.jobs} does no work.", "Choose 1 or more.")
+    plan = planned(job)
     if job.out is not None:
         make_folder(job.out)
     work = _Worker(job, console)
     outcomes = []
     with console.progress(job.folder.name) as tell:
-        for number, (photo, target) in enumerate(plan):
-            tell(photo.name, number, len(plan))
-            outcome = work.one(photo, target)
+        begun = time.monotonic()
+        for outcome in work.all(plan):
             outcomes.append(outcome)
             _report(outcome, console)
+            tell(_time_left(outcomes, len(plan), time.monotonic() - begun), len(outcomes), len(plan))
     _summary(outcomes, console)
     failed = sum(o.status == "failed" for o in outcomes)
     if failed:
@@ -102,7 +103,14 @@ def run(job: BatchJob, console: Console) -> None:
         )
 
 
-def _planned(job: BatchJob) -> list[tuple[Path, Path]]:
+def _time_left(outcomes: list[Outcome], total: int, seconds: float) -> str:
+    """How long the rest will take, from what was worked on so far."""
+    worked = sum(o.status in ("done", "failed") for o in outcomes)
+    left = seconds / worked * (total - len(outcomes)) if worked else 0.0
+    return f"{outcomes[-1].photo.name}, about {int(left) // 60}:{int(left) % 60:02d} left"
+
+
+def planned(job: BatchJob) -> list[tuple[Path, Path]]:
     """Photos and their results: of the whole folder first, so that names do not depend on what is left out."""
     plan = plan_batch(
         expand_folder(job.folder, job.recursive), job.folder, job.options.scale, job.out, job.files.suffix
@@ -141,21 +149,53 @@ def _free_name(target: Path) -> Path:
     return free
 
 
+@dataclass(frozen=True)
+class Task:
+    """A photo that has to be done.
+
+    Attributes:
+        name: relative to the folder.
+        sha256: of its content.
+        photo: where it is.
+        target: where its result goes.
+    """
+
+    name: str
+    sha256: str
+    photo: Path
+    target: Path
+
+
 class _Worker:
-    """Does one photo after another; the model is loaded at the first that needs it."""
+    """Does one photo after another, here or in processes; the journal is written here alone."""
 
     def __init__(self, job: BatchJob, console: Console) -> None:
         from ssr_cli.weights import locate
 
         self.job = job
         self.console = console
-        self.loaded: tuple[Models, DepthSource] | None = None
         model = digest(locate(job.model))
         self.journal = Journal(job.out or job.folder, options_key(job.options, job.files, model, job.depth))
 
-    def one(self, photo: Path, target: Path) -> Outcome:
-        """One photo; its failure is an outcome, not an exception."""
-        start = time.monotonic()
+    def all(self, plan: list[tuple[Path, Path]]) -> Iterator[Outcome]:
+        """Every photo; their failures are outcomes, not exceptions."""
+        from ssr_cli.commands.batch_jobs import Here, Processes
+
+        job = self.job
+        hands = Here(job, self.console) if job.jobs == 1 and not job.devices else Processes(job, self.console)
+        with closing(hands):
+            for photo, target in plan:
+                yield from (self._written_down(outcome) for outcome in hands.finished(block=hands.busy()))
+                ready = self._ready(photo, target)
+                if isinstance(ready, Outcome):
+                    yield ready
+                else:
+                    hands.begin(ready)
+            while hands.at_work():
+                yield from (self._written_down(outcome) for outcome in hands.finished(block=True))
+
+    def _ready(self, photo: Path, target: Path) -> Outcome | Task:
+        """What there is to do for a photo, or why there is nothing."""
         name = photo.relative_to(self.job.folder).as_posix()
         try:
             sha256 = digest(photo)
@@ -163,57 +203,20 @@ class _Worker:
             return Outcome(photo, target, "failed", f"it cannot be read: {error.strerror}", 0.0)
         if (earlier := self.journal.finished(name, sha256)) is not None:
             return Outcome(photo, earlier, "kept", f"finished by an earlier run; delete {NAME} to do it again", 0.0)
-        outcome = self._tried(photo, target, start)
-        if outcome.status in ("done", "failed"):
-            self.journal.add(name, sha256, outcome.status, outcome.output, outcome.reason, outcome.seconds)
-        return outcome
-
-    def _tried(self, photo: Path, target: Path, start: float) -> Outcome:
-        """Obey --on-exists, then do the work."""
         if target.exists() and self.job.on_exists == "skip":
             return Outcome(photo, target, "skipped", "the output exists; --force overwrites", 0.0)
         if target.exists() and self.job.on_exists == "rename":
             target = _free_name(target)
-        try:
-            self._upscale(photo, target)
-        except SsrError as error:
-            return Outcome(photo, target, "failed", f"{error.message} {error.hint}", time.monotonic() - start)
-        except Exception as error:  # one bad file never stops the rest
-            return Outcome(photo, target, "failed", f"{type(error).__name__}: {error}", time.monotonic() - start)
-        return Outcome(photo, target, "done", "", time.monotonic() - start)
+        return Task(name, sha256, photo, target)
 
-    def _models(self) -> tuple[Models, DepthSource]:
-        if self.loaded is None:
-            models = load(self.job.model, self.job.options, self.console)
-            self.loaded = (models, load_depth(self.job.depth, False, models.device, self.console))
-        return self.loaded
-
-    def _upscale(self, photo: Path, target: Path) -> None:
-        from ssr_cli.image.reading import read_photo
-        from ssr_cli.image.writing import check_format
-
-        files, force = self.job.files, self.job.on_exists == "overwrite"
-        picture = read_photo(photo, files.max_pixels, files.first_frame)
-        make_folder(target.parent)
-        check_writable(target, force)
-        check_format(picture, target, self.job.options.scale)
-        from ssr_cli.enlarge import PhotoEnlarging
-        from ssr_cli.maps import FEW_PIXELS
-
-        models, depth = self._models()
-        recorder = Recorder(photo) if self.job.sidecar else None
-        tell = recorder.through(lambda what, done, total: None) if recorder else None
-        bits = picture.metadata.get("bits", 8)
-        options, start = self.job.options, depth(picture)
-        work = PhotoEnlarging(picture, models, options, tell, depth=start, bits=bits, map_pixels=FEW_PIXELS)
-        found = write(work, target, force, files.strip)
-        for incident in found.incidents:
-            self.console.warning(f"{photo}: {incident}")
-        if recorder:
-            asked = (options, files, self.job.model, self.job.depth, False)
-            size = (work.colours.height, work.colours.width)
-            # a record never stands in the way of its result
-            write_sidecar(recorder.record(target, size, found, picture, models, *asked), target, force=True)
+    def _written_down(self, done: tuple[Task, str, float, tuple[str, ...]]) -> Outcome:
+        """An outcome in the journal."""
+        task, reason, seconds, incidents = done
+        for incident in incidents:
+            self.console.warning(f"{task.photo}: {incident}")
+        status = "failed" if reason else "done"
+        self.journal.add(task.name, task.sha256, status, task.target, reason, seconds)
+        return Outcome(task.photo, task.target, status, reason, seconds)
 
 
 def _report(outcome: Outcome, console: Console) -> None:

@@ -23,6 +23,8 @@ from ssr_cli.image.metadata import collect, collect_tags
 from ssr_cli.settings import MAX_PIXELS
 
 _ORIENTATION = 0x0112
+#: Rows that become floats at a time.
+_ROWS = 256
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -167,8 +169,18 @@ def _decode(image: Image.Image) -> Photo:
         metadata["alpha"] = torch.from_numpy(np.asarray(upright.getchannel("A"), dtype=np.float32) / 255)
         upright = upright.convert("RGB" if upright.mode == "RGBA" else "L")
     metadata["grey"] = upright.mode in ("1", "L")
-    pixels = np.asarray(upright.convert("RGB"), dtype=np.float32) / 255
-    return Photo(torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), metadata)
+    return Photo(_planes(np.asarray(upright.convert("L" if metadata["grey"] else "RGB")), 255), metadata)
+
+
+def _planes(samples: npt.NDArray[Any], largest: int) -> torch.Tensor:
+    """Samples (h, w) or (h, w, c) as three planes of float32 in 0..1, some rows at a time: there is no other copy."""
+    height, width = samples.shape[:2]
+    out = np.empty((3, height, width), np.float32)
+    for top in range(0, height, _ROWS):
+        rows = samples[top : top + _ROWS]
+        rows = rows[..., None] if rows.ndim == 2 else rows
+        np.divide(np.moveaxis(rows[..., :3], -1, 0), np.float32(largest), out=out[:, top : top + _ROWS])
+    return torch.from_numpy(out)
 
 
 def _decode_deep(path: Path, image: ImageFile.ImageFile) -> Photo:
@@ -187,12 +199,11 @@ def _decode_deep_tiff(path: Path, page: tiff.Page, max_pixels: int, first_frame:
 def _deep_photo(samples: npt.NDArray[Any], carried: dict[str, Any]) -> Photo:
     """A photo of 16-bit samples (h, w, c)."""
     metadata: dict[str, Any] = {"notes": [], "bits": 16, **carried}
-    planes = torch.from_numpy(samples.astype(np.float32)).permute(2, 0, 1) / 65_535
-    metadata["grey"] = len(planes) < 3
-    if len(planes) in (2, 4):
-        metadata["alpha"] = planes[-1].contiguous()
-        planes = planes[:-1]
-    return Photo(planes.expand(3, -1, -1).contiguous(), metadata)
+    channels = samples.shape[-1]
+    metadata["grey"] = channels < 3
+    if channels in (2, 4):
+        metadata["alpha"] = torch.from_numpy(samples[..., -1].astype(np.float32) / 65_535)
+    return Photo(_planes(samples[..., :1] if channels < 3 else samples, 65_535), metadata)
 
 
 def _develop(path: Path, max_pixels: int) -> Photo:
@@ -208,6 +219,5 @@ def _develop(path: Path, max_pixels: int) -> Photo:
             pixels = raw.postprocess(use_camera_wb=True, output_bps=16)
     except rawpy.LibRawError as error:
         raise InputError(f"{path} is not a RAW file that can be developed.", "Develop it to TIFF first.") from error
-    planes = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 65_535
     notes = ["RAW was developed with the camera's white balance"]
-    return Photo(planes.contiguous(), {"notes": notes, "bits": 16, "grey": False})
+    return Photo(_planes(pixels, 65_535), {"notes": notes, "bits": 16, "grey": False})

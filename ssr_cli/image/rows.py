@@ -102,8 +102,8 @@ def in_whole_numbers(planes: Tensor, kind: torch.dtype, noise: Tensor | None = N
 
 def _dither(shape: tuple[int, ...], number: int) -> Tensor:
     """Noise of the `number`-th rows: triangular, so that the error's strength does not follow the picture."""
-    drawn = torch.rand((2, *shape), generator=torch.Generator().manual_seed(number))
-    return drawn[0] - drawn[1]
+    uniform = torch.rand((2, *shape), generator=torch.Generator().manual_seed(number))
+    return uniform[0] - uniform[1]
 
 
 def samples_of(stream: PhotoStream, layout: Layout) -> Iterator[Samples]:

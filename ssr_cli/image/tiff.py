@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,8 @@ def write_tiff(blocks: Iterator[Samples], layout: Layout, path: Path, photo: Pho
     extent = (layout.height, layout.width)
     tifffile.imwrite(
         path,
-        (block[..., 0] if channels == 1 else block for block in blocks),
+        # strips that are packed already: tifffile itself would want the whole page at once
+        (zlib.compress(block.astype(block.dtype.newbyteorder("<")).tobytes()) for block in blocks),
         shape=extent if channels == 1 else (*extent, channels),
         dtype=np.uint8 if layout.bits == 8 else np.uint16,
         rowsperstrip=ROWS,
@@ -164,8 +166,6 @@ def write_tiff(blocks: Iterator[Samples], layout: Layout, path: Path, photo: Pho
         compression="zlib",
         extratags=extra,
         bigtiff=large,
-        # more would be read ahead and held
-        maxworkers=1,
         **given,
     )
     if not large:

@@ -1,0 +1,173 @@
+"""`--plan`: what a run would need: tiles, memory, size of the result, downloads; time after a calibration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ssr_cli.catalogue import catalogue, hub_entry
+from ssr_cli.console import Console
+from ssr_cli.fetch import in_cache
+from ssr_cli.settings import FileOptions, UpscaleOptions
+
+if TYPE_CHECKING:
+    from ssr_cli.frames import Photo
+    from ssr_cli.suite import Models
+
+#: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak;
+#: fitted to the measured peaks of tiles from 192 to 448 on a CPU.
+_BASE_MB, _WORK_KB = 480.0, 2.6
+#: Bytes of an LR pixel of the whole photo: float32 colours, depth, the decoder's copy.
+_PHOTO_BYTES = 20
+#: Seconds for loading libraries and models.
+_START_S = 3.0
+_CALIBRATION_SIDE = 128
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one photo needs.
+
+    Attributes:
+        photo: the file.
+        width: of the result.
+        height: of the result.
+        tiles: pieces it is worked on in.
+        work: LR pixels worked on, the surroundings of tiles included.
+        memory_mb: predicted peak of the process on a CPU.
+        seconds: predicted, or None without a calibration.
+    """
+
+    photo: Path
+    width: int
+    height: int
+    tiles: int
+    work: int
+    memory_mb: int
+    seconds: float | None = None
+
+
+def plan_photo(path: Path, photo: Photo, options: UpscaleOptions, pace: float | None) -> Plan:
+    """What a photo needs.
+
+    Args:
+        path: the file.
+        photo: decoded.
+        options: scale and tile are used.
+        pace: seconds per LR pixel worked on, or None.
+    """
+    from ssr_cli.device import resolve_device
+    from ssr_cli.estimation import OVERLAP
+    from ssr_cli.pipeline import tile_side
+    from ssr_cli.tiling import plan_tiles
+
+    height, width = photo.height, photo.width
+    side = tile_side(height, width, options, resolve_device(options.device))
+    tiles = plan_tiles(height + -height % 8, width + -width % 8, side, OVERLAP)
+    areas = [tile.padded.height * tile.padded.width for tile in tiles]
+    size = max(1, round(height * options.scale)), max(1, round(width * options.scale))
+    band = max(tile.core.height for tile in tiles) * 4 * width * 4 * 3 * (1 if options.scale == 4 else 5)
+    masks = 2 if "alpha" in photo.metadata else 1
+    memory = _BASE_MB + (max(areas) * _WORK_KB * 1e3 + height * width * _PHOTO_BYTES * masks + 2 * band * masks) / 1e6
+    work = sum(areas) * masks
+    seconds = None if pace is None else work * pace
+    return Plan(path, size[1], size[0], len(tiles), work, round(memory), seconds)
+
+
+def calibrated(models: Models, options: UpscaleOptions) -> float:
+    """Seconds per LR pixel worked on, from a tile of noise done twice (the first one warms up)."""
+    import torch
+
+    from ssr_cli.frames import Photo
+    from ssr_cli.pipeline import Enlarging
+
+    noise = Photo(torch.rand(3, _CALIBRATION_SIDE, _CALIBRATION_SIDE, generator=torch.Generator().manual_seed(0)))
+    seconds = 0.0
+    for _ in range(2):
+        start = time.monotonic()
+        for _ in Enlarging(noise, models, options, map_pixels=1).bands():
+            pass
+        seconds = time.monotonic() - start
+    return seconds / _CALIBRATION_SIDE**2
+
+
+def downloads(model: str, depth: str) -> list[str]:
+    """Files that are not on this machine yet, with their sizes where the table has them."""
+    missing = []
+    known = catalogue()
+    for name in (model, depth):
+        entry = known.get(name) or (None if Path(name).exists() or name == depth else hub_entry(name))
+        if entry is None:
+            continue
+        for file in entry.files:
+            if in_cache(entry, file) is None:
+                size = "size unknown" if file.size is None else f"{file.size / 1e6:.1f} MB"
+                missing.append(f"{name}: {file.name} ({size})")
+    return missing
+
+
+def run(
+    photos: Sequence[Path],
+    options: UpscaleOptions,
+    files: FileOptions,
+    model: str,
+    depth: str,
+    calibrate: bool,
+    console: Console,
+) -> None:
+    """Say what photos would need; nothing is written, and a model is loaded for a calibration alone.
+
+    Raises:
+        SsrError: if the only photo cannot be read.
+    """
+    from ssr_cli.errors import SsrError
+    from ssr_cli.image.reading import read_photo
+
+    pace = None
+    if calibrate:
+        from ssr_cli.commands.upscale import load
+
+        pace = calibrated(load(model, options, console), options)
+    plans: list[Plan] = []
+    for path in photos:
+        try:
+            photo = read_photo(path, files.max_pixels, files.first_frame)
+        except SsrError as error:
+            if len(photos) == 1:
+                raise
+            console.warning(f"{path}: {error.message} {error.hint}")
+            continue
+        plans.append(plan_photo(path, photo, options, pace))
+        _say(plans[-1], console)
+    missing = downloads(model, depth)
+    total = None if pace is None else _START_S + sum(plan.seconds or 0.0 for plan in plans)
+    if console.mode == "json":
+        peak = max((plan.memory_mb for plan in plans), default=0)
+        console.result({"photos": len(plans), "peak_memory_mb": peak, "seconds": total, "downloads": missing})
+        return
+    if total is not None:
+        console.result(f"about {total:.0f} s in all")
+    console.result("to download: " + (", ".join(missing) or "nothing"))
+
+
+def _say(plan: Plan, console: Console) -> None:
+    """One photo's line or object."""
+    if console.mode == "json":
+        console.result(
+            {
+                "input": str(plan.photo),
+                "width": plan.width,
+                "height": plan.height,
+                "tiles": plan.tiles,
+                "peak_memory_mb": plan.memory_mb,
+                "seconds": plan.seconds,
+            }
+        )
+        return
+    seconds = "" if plan.seconds is None else f", about {plan.seconds:.0f} s"
+    console.result(
+        f"{plan.photo}: {plan.width} x {plan.height}, {plan.tiles} tiles, at most about {plan.memory_mb} MB{seconds}"
+    )

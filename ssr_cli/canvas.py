@@ -17,15 +17,16 @@ class Canvas:
         height: rows.
         width: columns.
         bits: 8 or 16 to keep rounded numbers, None to keep float32.
+        planes: of the picture.
     """
 
-    def __init__(self, height: int, width: int, bits: int | None = None) -> None:
+    def __init__(self, height: int, width: int, bits: int | None = None, planes: int = 3) -> None:
         self.largest = {None: None, 8: 255, 16: 65_535}[bits]
         kind = {None: np.float32, 8: np.uint8, 16: np.uint16}[bits]
-        self.pixels = torch.from_numpy(np.empty((3, height, width), dtype=kind))
+        self.pixels = torch.from_numpy(np.empty((planes, height, width), dtype=kind))
 
     def put(self, rows: slice, columns: slice, core: Tensor) -> None:
-        """Put a finished tile (3, h, w), encoded, 0..1, into its place; what lies beyond the edge is cut off."""
+        """Put a finished tile (planes, h, w), encoded, 0..1, into its place; what lies beyond the edge is cut off."""
         height, width = self.pixels.shape[-2:]
         rows, columns = slice(rows.start, min(rows.stop, height)), slice(columns.start, min(columns.stop, width))
         if rows.start >= rows.stop or columns.start >= columns.stop:

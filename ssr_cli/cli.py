@@ -20,6 +20,8 @@ from ssr_cli.cli_options import (
     DepthInvert,
     Device,
     FirstFrame,
+    Focus,
+    FocusStrength,
     Force,
     Format,
     Json,
@@ -83,12 +85,20 @@ def upscale(
     seed: Seed = None,
     device: Device = None,
     tile: Tile = None,
-    consistency: Consistency = True,
+    consistency: Consistency = None,
+    focus: Focus = None,
+    focus_strength: FocusStrength = None,
     model: Model = "lite",
     depth: Depth = "lite",
     depth_invert: DepthInvert = False,
     save_kernel: Annotated[bool, typer.Option("--save-kernel", help="Also write a picture of the kernels.")] = False,
     save_depth: Annotated[bool, typer.Option("--save-depth", help="Also write a picture of the depth.")] = False,
+    save_invented: Annotated[
+        bool, typer.Option("--save-invented", help="Also write what of the result the photo does not determine.")
+    ] = False,
+    save_confidence: Annotated[
+        bool, typer.Option("--save-confidence", help="Also write how sure each pixel is (bright); takes more samples.")
+    ] = False,
     format: Format = "png",
     strip: Strip = False,
     first_frame: FirstFrame = False,
@@ -104,14 +114,37 @@ def upscale(
     from ssr_cli.commands.upscale import UpscaleJob, run
     from ssr_cli.settings import FileOptions, upscale_options
 
-    options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
+    options = upscale_options(
+        scale=scale,
+        steps=steps,
+        seed=seed,
+        device=device,
+        tile=tile,
+        consistency=consistency,
+        focus=focus,
+        focus_strength=focus_strength,
+    )
     files = FileOptions(format, strip, first_frame, max_pixels)
     if plan or calibrate:
         from ssr_cli.commands import plan as planning
 
         planning.run([photo], options, files, model, depth, calibrate, console_of(json, quiet))
         return
-    job = UpscaleJob(photo, out, options, model, depth, depth_invert, save_kernel, save_depth, force, files, sidecar)
+    job = UpscaleJob(
+        photo,
+        out,
+        options,
+        model,
+        depth,
+        depth_invert,
+        save_kernel,
+        save_depth,
+        force,
+        files,
+        sidecar,
+        save_invented,
+        save_confidence,
+    )
     run(job, console_of(json, quiet))
 
 
@@ -125,7 +158,9 @@ def batch(
     seed: Seed = None,
     device: Device = None,
     tile: Tile = None,
-    consistency: Consistency = True,
+    consistency: Consistency = None,
+    focus: Focus = None,
+    focus_strength: FocusStrength = None,
     model: Model = "lite",
     depth: Depth = "lite",
     format: Format = "png",
@@ -151,7 +186,16 @@ def batch(
     from ssr_cli.commands.batch import BatchJob, run
     from ssr_cli.settings import FileOptions, upscale_options
 
-    options = upscale_options(scale=scale, steps=steps, seed=seed, device=device, tile=tile, consistency=consistency)
+    options = upscale_options(
+        scale=scale,
+        steps=steps,
+        seed=seed,
+        device=device,
+        tile=tile,
+        consistency=consistency,
+        focus=focus,
+        focus_strength=focus_strength,
+    )
     files = FileOptions(format, strip, first_frame, max_pixels)
     job = BatchJob(
         folder=folder,

@@ -29,7 +29,7 @@ def bench(
     ] = None,
     rgbd: Annotated[bool, typer.Option("--rgbd", help="Score depth: NAME.jpg with NAME_depth.png (mm).")] = False,
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
-    consistency: Consistency = True,
+    consistency: Consistency = None,
     ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
     trial: Annotated[
         bool, typer.Option("--trial", help="Only: how often true and wrong kernels of synthetic sets are supported.")

@@ -17,7 +17,15 @@ Steps = Annotated[int | None, typer.Option(help="Flow steps: 0 is the most faith
 Seed = Annotated[int | None, typer.Option(help="Seed of the texture's noise.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Tile = Annotated[int | None, typer.Option(help="Longest side of a tile in input pixels; 0, the default: what fits.")]
-Consistency = Annotated[bool, typer.Option("--consistency/--no-consistency", help="Hold the result to the photo.")]
+Consistency = Annotated[
+    str | None, typer.Option(help="Against the photo under its kernels: project (hold to it), report, or off.")
+]
+Focus = Annotated[
+    str | None, typer.Option(help="Blur that was meant (bokeh): all (sharpen it too), keep it, or reduce it by half.")
+]
+FocusStrength = Annotated[
+    float | None, typer.Option(help="Share of such blur that stays, 0 to 1, with --focus keep or reduce.")
+]
 Model = Annotated[str, typer.Option(help="An id of ssr models list, a .safetensors file, a folder, or user/repo.")]
 Depth = Annotated[
     str,

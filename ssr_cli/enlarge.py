@@ -15,6 +15,7 @@ from ssr_cli.image.rows import in_whole_numbers
 from ssr_cli.pipeline import Enlarging, gathered
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models
+from ssr_cli.tile_pass import NOTHING, Wanted
 
 
 class PhotoEnlarging:
@@ -31,6 +32,7 @@ class PhotoEnlarging:
         depth: to begin with, at the photo's size.
         bits: see `pipeline.Enlarging`.
         map_pixels: see `Maps`.
+        wanted: see `pipeline.Enlarging`.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class PhotoEnlarging:
         depth: DepthMap | None = None,
         bits: int | None = None,
         map_pixels: int | None = None,
+        wanted: Wanted = NOTHING,
     ) -> None:
         self.photo = photo
         self.alpha: Tensor | None = photo.metadata.get("alpha")
         self.mask: Enlarging | None = None
         colours = photo if self.alpha is None else Photo(bleed(photo.rgb, self.alpha))
-        self.colours = Enlarging(colours, models, options, progress, depth, bits, map_pixels)
+        self.colours = Enlarging(colours, models, options, progress, depth, bits, map_pixels, wanted)
         if self.alpha is not None and float(self.alpha.max() - self.alpha.min()) > 0.0:
             grey, flat = Photo(self.alpha.expand(3, -1, -1)), DepthMap(torch.full_like(self.alpha, 0.5))
             self.mask = Enlarging(grey, models, replace(options, steps=0), None, flat, map_pixels=1)

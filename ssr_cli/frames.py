@@ -171,12 +171,16 @@ class Findings:
         lr_psnr_before: LR-PSNR under the kernels before the projection, dB (None when consistency is off).
         lr_psnr_after: the same after it.
         incidents: what went wrong on the way and was done another way, in sentences.
+        views: "invented" (3, H, W) and "confidence" (1, H, W) where asked for, uint8, at four times the photo's size.
+        invented_share: of the detail's energy, what the photo does not determine; None where not asked for.
     """
 
     analysis: Analysis
     lr_psnr_before: float | None
     lr_psnr_after: float | None
     incidents: tuple[str, ...] = ()
+    views: dict[str, Tensor] = field(default_factory=dict)
+    invented_share: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ssr_cli.canvas import Canvas
 from ssr_cli.device import pixels_that_fit
+from ssr_cli.errors import UsageError
 from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_photo, prepare, refine
 from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
 from ssr_cli.image.color import resized
@@ -32,7 +33,7 @@ from ssr_cli.recovery import Recovery, checked
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.stable_pass import draw_stable
 from ssr_cli.suite import Models
-from ssr_cli.tile_pass import Restored, fuse, held, left_alone, restore_tile
+from ssr_cli.tile_pass import NOTHING, Restored, Wanted, fuse, held, left_alone, refocused, restore_tile, with_split
 from ssr_cli.tiling import Tile, side_that_fits
 
 #: Rows of a whole picture handed on at a time.
@@ -116,12 +117,21 @@ class _Energy:
     before: float = 0.0
     after: float = 0.0
     count: int = 0
+    invented: float = 0.0
+    detail: float = 0.0
 
     def add(self, restored: Restored) -> None:
         """Count the core of a tile."""
         self.before += restored.before
         self.after += restored.after
         self.count += restored.count
+        self.invented += restored.energy[0]
+        self.detail += restored.energy[1]
+
+    @property
+    def invented_share(self) -> float | None:
+        """Of the detail's energy, what the photo does not determine."""
+        return self.invented / self.detail if self.detail else None
 
     def psnr(self, energy: float) -> float | None:
         """LR-PSNR in dB."""
@@ -139,8 +149,10 @@ class Enlarging:
         depth: to begin with, at the photo's size; None estimates it.
         bits: 8 or 16 gives bands of whole numbers where that is what comes out of the last step; None float32.
         map_pixels: see `Maps`.
+        wanted: beside the picture; kept whole in memory, 8 bits a value.
 
     Raises:
+        UsageError: for a confidence of a Stable Diffusion prior.
         DeviceError: when memory runs out at the smallest tile, or kernels come out wrong whatever is tried.
     """
 
@@ -153,6 +165,7 @@ class Enlarging:
         depth: DepthMap | None = None,
         bits: int | None = None,
         map_pixels: int | None = None,
+        wanted: Wanted = NOTHING,
     ) -> None:
         self.options = options
         self.tell = progress or _silent
@@ -163,12 +176,16 @@ class Enlarging:
         self.native = (photo.height * self.scale, photo.width * self.scale)
         self.bits = bits
         self.diffused = models.stable is not None and options.steps > 0
+        if self.diffused and wanted.confidence:
+            raise UsageError("A Stable Diffusion prior gives no confidence.", "Leave --save-confidence out.")
         with torch.inference_mode():
             self.tell("estimating depth", 0, 1)
             self.work, self.recovery = _begun(photo, models, options, depth)
             self.priors = fit_rounds(self.work, self.recovery, self.tell, options.ablation.rounds)
         self.maps = Maps(self.work, map_pixels)
         self.energy = _Energy()
+        self.wanted = wanted
+        self.views: dict[str, Canvas] = {}
 
     def bands(self) -> Iterator[Tensor]:
         """The result from the top, each row once: (3, b, W), encoded.
@@ -186,7 +203,9 @@ class Enlarging:
         analysis = self.maps.analysis(self.work, self.priors, self.scale)
         energy = self.energy
         incidents = tuple(self.recovery.incidents)
-        return Findings(analysis, energy.psnr(energy.before), energy.psnr(energy.after), incidents)
+        views = {name: canvas.pixels for name, canvas in self.views.items()}
+        told = energy.psnr(energy.before), energy.psnr(energy.after)
+        return Findings(analysis, *told, incidents, views, energy.invented_share)
 
     def _restored(self, options: UpscaleOptions) -> Iterator[Tensor]:
         """Step 3, a row of tiles at a time."""
@@ -204,25 +223,37 @@ class Enlarging:
                 for piece, restored in self.recovery.pieces(tile, attempt):
                     rows, columns = piece.outer(self.scale)
                     band.put(slice(rows.start - top, rows.stop - top), columns, restored.core)
-                    self.energy.add(restored)
+                    self._keep(restored, rows, columns)
                 done += 1
             self.tell("restoring", done, len(self.work.tiles))
             yield band.pixels
 
+    def _keep(self, restored: Restored, rows: slice, columns: slice) -> None:
+        """Count a finished tile, and put what was asked for beside it in its place."""
+        self.energy.add(restored)
+        invented = None if restored.invented is None else 0.5 + restored.invented
+        for name, plane in (("invented", invented), ("confidence", restored.confidence)):
+            if plane is not None:
+                canvas = self.views.setdefault(name, Canvas(*self.native, 8, len(plane)))
+                canvas.put(rows, columns, plane)
+
     @torch.inference_mode()
     def _attempt(self, options: UpscaleOptions, tile: Tile, models: Models) -> Restored:
         """One tile, if it comes out well."""
-        restored = _restore_tile(self.work, tile, models, options, self.priors, partial(_note, self.maps, tile))
+        note = partial(_note, self.maps, tile)
+        restored = _restore_tile(
+            self.work, tile, models, options, self.priors, note, NOTHING if self.diffused else self.wanted
+        )
         checked(restored.core, self.work.photo[(0, slice(None), *tile.outer())])
         return restored
 
     def _diffused(self) -> Iterator[Tensor]:
         """Step 3 with a Stable Diffusion prior, which needs the whole picture."""
-        first = replace(self.options, steps=0, consistency=False)
+        first = replace(self.options, steps=0, consistency="off", focus="all")
         mean = torch.cat(list(self._restored(first)), 1)
         with torch.inference_mode():
             drawn = self.recovery.whole(partial(self._drawn, mean))
-        out = self._held_whole(drawn) if self.options.consistency else drawn
+        out = self._held_whole(drawn)
         for top in range(0, self.native[0], _ROWS):
             yield out[:, top : min(top + _ROWS, self.native[0]), : self.native[1]]
 
@@ -236,8 +267,9 @@ class Enlarging:
         out = whole.clone()  # a tile reads its neighbours as they were
         for tile in self.work.tiles:
             for piece, restored in self.recovery.pieces(tile, partial(self._held, whole)):
-                out[(slice(None), *piece.outer(self.scale))] = restored.core
-                self.energy.add(restored)
+                rows, columns = piece.outer(self.scale)
+                out[:, rows, columns] = restored.core
+                self._keep(restored, rows, columns)
         return out
 
     @torch.inference_mode()
@@ -249,7 +281,9 @@ class Enlarging:
         state = refine(self.work, tile, models, self.priors[:-1])[-1]
         image = whole[(None, slice(None), *read)].to(models.device)
         before = desharpen(y, self.priors[-1].gain.to(y.device))
-        return held(image, before, state.weights, left_alone(state, models), tile, models)
+        restored = held(image, before, state.weights, left_alone(state, models), tile, models, self.options.consistency)
+        restored = refocused(restored, y, state.radius_px, self.priors[-1], tile, models, self.options.kept_blur)
+        return with_split(restored, image, state.weights, tile, models) if self.wanted.invented else restored
 
 
 def _restore_tile(
@@ -259,9 +293,10 @@ def _restore_tile(
     options: UpscaleOptions,
     priors: list[PhotoPrior],
     note: Callable[[list[RoundState], Tensor], None],
+    wanted: Wanted = NOTHING,
 ) -> Restored:
     """Step 3 for one tile."""
-    return restore_tile(work, tile, models, options, priors, note)
+    return restore_tile(work, tile, models, options, priors, note, wanted)
 
 
 def gathered(bands: Iterator[Tensor], height: int, width: int) -> Tensor:

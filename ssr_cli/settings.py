@@ -17,6 +17,10 @@ DEFAULT_SCALE = 4.0
 MAX_PIXELS = 100_000_000
 #: Formats that results are written in.
 FORMATS = ("png", "jpg", "webp", "tif", "avif")
+#: What to do where a result and its photo disagree under the kernels: nothing, tell, correct.
+CONSISTENCY = ("off", "report", "project")
+#: What to do with blur that was meant, and the share of it that is kept if no other is asked for.
+FOCUS = {"all": 0.0, "keep": 1.0, "reduce": 0.5}
 #: Settings a config file or `SSR_<NAME>` may change, with their types.
 CONFIGURABLE: dict[str, type] = {"device": str, "tile": int, "steps": int, "seed": int}
 
@@ -46,7 +50,9 @@ class UpscaleOptions:
         seed: of the noise, 0 .. 2^32 - 1.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         tile: longest LR side of a tile, >= 32; 0 or None for as large as fits. It is never larger than memory allows.
-        consistency: hold the result to the photo by its kernels.
+        consistency: "project" holds the result to the photo by its kernels, "report" only tells how far apart they are.
+        focus: "all" sharpens everything, "keep" leaves blur that was meant, "reduce" half of it.
+        focus_strength: share of meant blur that is left instead, 0..1, or None.
         ablation: parts to leave out.
 
     Raises:
@@ -58,7 +64,9 @@ class UpscaleOptions:
     seed: int = 0
     device: str = "auto"
     tile: int | None = None
-    consistency: bool = True
+    consistency: str = "project"
+    focus: str = "all"
+    focus_strength: float | None = None
     ablation: Ablation = Ablation()
 
     def __post_init__(self) -> None:
@@ -75,9 +83,22 @@ class UpscaleOptions:
             raise UsageError(
                 f"A tile of {self.tile} pixels is out of range.", "Choose --tile 32 or more, or 0 to never tile."
             )
+        if self.consistency not in CONSISTENCY:
+            raise UsageError(f"There is no --consistency {self.consistency}.", f"Choose from {', '.join(CONSISTENCY)}.")
+        if self.focus not in FOCUS:
+            raise UsageError(f"There is no --focus {self.focus}.", f"Choose from {', '.join(FOCUS)}.")
+        if self.focus_strength is not None and not 0 <= self.focus_strength <= 1:
+            raise UsageError(f"A focus strength of {self.focus_strength:g} is out of range.", "Choose from 0 to 1.")
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdigit())):
             raise UsageError(f"There is no device {self.device!r}.", "Use --device auto, cpu, cuda, cuda:N or mps.")
+
+    @property
+    def kept_blur(self) -> float:
+        """Share of meant blur that stays, 0..1; a strength that is asked for counts unless all is to be sharp."""
+        if self.focus == "all" or self.focus_strength is None:
+            return FOCUS[self.focus]
+        return self.focus_strength
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ The claim is "supported" when none of its rivals explains the hidden places bett
   wrong direction, or round where the blur is not, loses to these.
 - *bicubic*: no blur but the sensor's pixel; and the *best single kernel* of the dictionary for the whole photo.
 
-Explaining is measured by `physics.spectra`, which knows no networks. The margins were set by hand, on training photos;
-`ssr bench --synthetic PHOTOS --trial` measures what they are worth. A fence, bricks or lines of text have spectra that
-do not fall steadily, and can convict true kernels; a soft scene can acquit kernels that are too wide.
+Explaining is measured by `physics.spectra`, which knows no networks. The margins were set by hand, on training photos
+and with Kodak's in view; `ssr bench --synthetic PHOTOS --trial` measures what they are worth. A fence, bricks or lines
+of text have spectra that do not fall steadily, and can convict true kernels; a soft scene can acquit kernels that are
+too wide.
 """
 
 from __future__ import annotations

@@ -165,6 +165,16 @@ def sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
     return out
 
 
+def invented_view(invented: Tensor) -> Image.Image:
+    """What the photo does not determine, (3, H, W) uint8: middle grey is nothing, at twice its strength."""
+    return to_picture(0.5 + 2 * (invented.float() / 255 - 0.5))
+
+
+def confidence_view(sure: Tensor) -> Image.Image:
+    """How sure every pixel is, (1, H, W) uint8: white is certain, one half an expected error of 8/255."""
+    return Image.fromarray(sure[0].numpy(), "L")
+
+
 def kernel_view(photo: Photo, analysis: Analysis, dictionary: KernelDictionary) -> Image.Image:
     """Kernel sheet and blur-radius map, side by side: what `--save-kernel` writes."""
     size = _panel_size(photo.height, photo.width)

@@ -229,7 +229,7 @@ def _key(**changes: object) -> str:
 
 def test_options_that_change_pixels_change_the_key() -> None:
     assert _key() == _key(device="cpu") == _key(tile=64)
-    different = [_key(), _key(scale=2), _key(steps=0), _key(seed=3), _key(consistency=False)]
+    different = [_key(), _key(scale=2), _key(steps=0), _key(seed=3), _key(consistency="off"), _key(focus="keep")]
     different += [options_key(UpscaleOptions(), FileOptions(format="jpg"), "m", "lite")]
     different += [options_key(UpscaleOptions(), FileOptions(), *rest) for rest in (("n", "lite"), ("m", "none"))]
     assert len(set(different)) == len(different)

@@ -305,7 +305,7 @@ def test_interruption_leaves_nothing(photo: Path, tmp_path: Path, monkeypatch) -
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Image.Image, "save", interrupted)
+    monkeypatch.setattr(writing, "write_png", interrupted)
     assert _run("upscale", photo) == 130
     assert sorted(tmp_path.iterdir()) == [photo]
 
@@ -316,7 +316,7 @@ def test_a_defect_is_a_sentence_too(photo: Path, capsys, monkeypatch) -> None:
     def defect(*args, **kwargs):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("ssr_cli.enlarge.enlarge", defect)
+    monkeypatch.setattr("ssr_cli.enlarge.PhotoEnlarging.stream", defect)
     assert _run("upscale", photo) == 70
     assert "Traceback" not in capsys.readouterr().err
 
@@ -332,3 +332,16 @@ def test_environment_and_config_file(photo: Path, tmp_path: Path, monkeypatch, c
     assert "colour" in capsys.readouterr().err
     config.write_text('device = "cpu"\n')
     assert _run("upscale", photo) == 0
+
+
+def test_what_was_invented_and_how_sure_it_is_are_written_beside(photo: Path, tmp_path: Path, capsys) -> None:
+    assert _run("upscale", photo, "--save-invented", "--save-confidence", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert 0 < told["invented_share"] < 1.1
+    with (
+        Image.open(told["output"]) as result,
+        Image.open(told["invented"]) as invented,
+        Image.open(told["confidence"]) as sure,
+    ):
+        assert result.size == invented.size == sure.size
+        assert (invented.mode, sure.mode) == ("RGB", "L")

@@ -108,3 +108,23 @@ def test_json_is_strict(capsys) -> None:
 
     Console("json").result({"a": math.nan, "b": [math.inf, 1.5], "c": {"d": -math.inf}, "e": (math.nan, "x")})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": {"d": None}, "e": [None, "x"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"consistency": "yes"}, "--consistency yes"),
+        ({"focus": "blur"}, "--focus blur"),
+        ({"focus_strength": 1.5}, "1.5"),
+    ],
+)
+def test_choices_out_of_range_are_named(given: dict[str, object], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        UpscaleOptions(**given)
+
+
+def test_a_strength_counts_unless_all_is_to_be_sharp() -> None:
+    assert UpscaleOptions(focus="keep").kept_blur == 1
+    assert UpscaleOptions(focus="reduce").kept_blur == 0.5
+    assert UpscaleOptions(focus="reduce", focus_strength=0.2).kept_blur == 0.2
+    assert UpscaleOptions(focus="all", focus_strength=0.9).kept_blur == 0

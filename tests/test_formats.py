@@ -298,7 +298,7 @@ def test_no_halo_of_what_was_hidden(tiny_models) -> None:
     red = torch.tensor([0.8, 0.0, 0.0]).view(3, 1, 1).expand(3, 32, 32)
     green = torch.tensor([0.0, 0.9, 0.0]).view(3, 1, 1)
     rgb = torch.where(alpha > 0, red, green)
-    options = UpscaleOptions(device="cpu", steps=0, consistency=False)
+    options = UpscaleOptions(device="cpu", steps=0, consistency="off")
     result = enlarge(Photo(rgb, {"alpha": alpha}), tiny_models, options).photo
     other = enlarge(Photo(red.contiguous(), {"alpha": alpha}), tiny_models, options).photo
     assert torch.allclose(result.rgb, other.rgb, atol=1e-5)

@@ -12,12 +12,14 @@ from ssr_cli import maps, pipeline
 from ssr_cli.diffusion.consistency import excess, field_operator, project
 from ssr_cli.errors import DeviceError, WeightsError
 from ssr_cli.frames import DepthMap, Photo
+from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.physics.sharpening import desharpen, log_gain, sharpen
 from ssr_cli.settings import Ablation, UpscaleOptions
 from ssr_cli.suite import load_models
+from ssr_cli.tile_pass import Wanted
 from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -274,3 +276,49 @@ def test_what_is_left_out_is_left_out(tiny_models) -> None:
         assert torch.equal(result.analysis.depth.disparity, whole.analysis.depth.disparity)
         assert all(not torch.equal(result.photo.rgb, other) for other in results)
         results.append(result.photo.rgb)
+
+
+def test_consistency_can_be_told_without_being_forced(tiny_models) -> None:
+    photo = _photo(24, 32)
+    off, report, project_ = (
+        pipeline.upscale(photo, tiny_models, UpscaleOptions(consistency=mode)) for mode in ("off", "report", "project")
+    )
+    assert torch.equal(off.photo.rgb, report.photo.rgb)
+    assert not torch.equal(report.photo.rgb, project_.photo.rgb)
+    assert off.lr_psnr_before is None
+    assert report.lr_psnr_before == report.lr_psnr_after == project_.lr_psnr_before
+    assert project_.lr_psnr_after != project_.lr_psnr_before
+
+
+def test_meant_blur_stays_by_as_much_as_asked(tiny_models, monkeypatch) -> None:
+    """Everything is taken for meant here: kept, the result is the photo enlarged, reduced it is half-way there."""
+    photo = _photo(24, 32)
+    monkeypatch.setattr("ssr_cli.diffusion.focus.meant", lambda radius_px, sharpest_px: torch.ones_like(radius_px))
+    sharp, kept, half = (
+        pipeline.upscale(photo, tiny_models, UpscaleOptions(focus=focus)).photo.rgb
+        for focus in ("all", "keep", "reduce")
+    )
+    assert torch.allclose(kept, upscale_bicubic(photo.rgb[None], 4)[0].clamp(0, 1), atol=1e-6)
+    assert torch.allclose(half, (sharp + kept) / 2, atol=1e-6)
+    little = pipeline.upscale(photo, tiny_models, UpscaleOptions(focus="keep", focus_strength=0.1)).photo.rgb
+    assert torch.allclose(little, 0.9 * sharp + 0.1 * kept, atol=1e-6)
+    tiled = pipeline.upscale(photo, tiny_models, UpscaleOptions(focus="keep", tile=32)).photo.rgb
+    assert float((tiled - kept).abs().max()) <= 1 / 255
+
+
+@pytest.mark.parametrize("tile", [0, 32])
+def test_what_was_invented_and_how_sure_it_is(tiny_models, tile: int) -> None:
+    photo = _photo(40, 48)
+    work = pipeline.Enlarging(photo, tiny_models, UpscaleOptions(tile=tile), wanted=Wanted(True, True))
+    result = pipeline.gathered(work.bands(), work.height, work.width)
+    found = work.findings()
+    plain = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile)).photo.rgb
+    assert torch.equal(result, plain)
+    invented, sure = found.views["invented"], found.views["confidence"]
+    assert invented.shape == (3, 160, 192)
+    assert sure.shape == (1, 160, 192)
+    assert found.invented_share is not None and 0 < found.invented_share < 1
+    # the photo cannot see what was invented: averaged over its pixels it is next to nothing
+    seen = torch.nn.functional.avg_pool2d(invented.float()[None] / 255 - 0.5, 4).abs().mean()
+    assert float(seen) < 0.5 * float((invented.float() / 255 - 0.5).abs().mean())
+    assert 0 < float(sure.float().mean()) < 255

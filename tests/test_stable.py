@@ -278,7 +278,7 @@ def test_colours_are_the_photos_whatever_the_vae_did(checkpoint: Path) -> None:
     models.stable.backbone = replace(models.stable.backbone, decode=decode)
     photo = Photo(0.3 + 0.3 * torch.rand(3, 1, 1) + 0.05 * torch.rand(3, 24, 24))
     mean, drawn = (
-        upscale(photo, models, UpscaleOptions(device="cpu", steps=steps, consistency=False)).photo.rgb
+        upscale(photo, models, UpscaleOptions(device="cpu", steps=steps, consistency="off")).photo.rgb
         for steps in (0, 1)
     )
     assert float((mean.mean((1, 2)) - drawn.mean((1, 2))).abs().max()) < 0.5 / 255

@@ -37,6 +37,8 @@ class UpscaleJob:
     force: bool
     files: FileOptions
     sidecar: bool = False
+    save_invented: bool = False
+    save_confidence: bool = False
 
 
 def run(job: UpscaleJob, console: Console) -> None:
@@ -48,7 +50,12 @@ def run(job: UpscaleJob, console: Console) -> None:
     target = output_path(job.photo, job.options.scale, job.out, job.files.suffix)
     extras = {
         tag: companion(target, tag)
-        for tag, wanted in (("kernel", job.save_kernel), ("depth", job.save_depth))
+        for tag, wanted in (
+            ("kernel", job.save_kernel),
+            ("depth", job.save_depth),
+            ("invented", job.save_invented),
+            ("confidence", job.save_confidence),
+        )
         if wanted
     }
     from ssr_cli.image.reading import read_photo
@@ -67,13 +74,18 @@ def run(job: UpscaleJob, console: Console) -> None:
         tell = recorder.through(tell) if recorder else tell
         from ssr_cli.enlarge import PhotoEnlarging
         from ssr_cli.maps import FEW_PIXELS
+        from ssr_cli.tile_pass import Wanted
 
         bits, few = photo.metadata.get("bits", 8), None if extras else FEW_PIXELS
-        work = PhotoEnlarging(photo, models, job.options, tell, source(photo), bits, few)
+        wanted = Wanted(job.save_invented, job.save_confidence)
+        work = PhotoEnlarging(photo, models, job.options, tell, source(photo), bits, few, wanted)
         found = write(work, target, job.force, job.files.strip)
     for incident in found.incidents:
         console.warning(f"{job.photo}: {incident}")
     write_views(photo, found, models, extras, job.force)
+    if found.invented_share is not None:
+        share = f"{100 * found.invented_share:.0f} %"
+        console.hint(f"{share} of the detail's energy is invented: the photo would be the same without it.")
     if recorder:
         asked = (job.options, job.files, job.model, job.depth, job.depth_invert)
         size = (work.colours.height, work.colours.width)
@@ -122,13 +134,17 @@ def write(work: PhotoEnlarging, target: Path, force: bool, strip: bool) -> Findi
 def write_views(photo: Photo, found: Findings, models: Models, extras: dict[str, Path], force: bool) -> None:
     """Write the pictures that go with a result."""
     from ssr_cli.paths import publish
-    from ssr_cli.views import depth_view, kernel_view
+    from ssr_cli.views import confidence_view, depth_view, invented_view, kernel_view
 
+    made = {
+        "depth": lambda: depth_view(found.analysis.depth),
+        "kernel": lambda: kernel_view(photo, found.analysis, models.dictionary),
+        "invented": lambda: invented_view(found.views["invented"]),
+        "confidence": lambda: confidence_view(found.views["confidence"]),
+    }
     for tag, path in extras.items():
-        analysis = found.analysis
-        picture = depth_view(analysis.depth) if tag == "depth" else kernel_view(photo, analysis, models.dictionary)
         with publish(path, force) as temporary:
-            picture.save(temporary)
+            made[tag]().save(temporary)
 
 
 def describe(
@@ -143,6 +159,7 @@ def describe(
         "lr_psnr_before": found.lr_psnr_before,
         "lr_psnr_after": found.lr_psnr_after,
         "incidents": list(found.incidents),
+        **({} if found.invented_share is None else {"invented_share": found.invented_share}),
         "blur_radius_px": float(found.analysis.field.radius_px.median()),
         **{tag: str(path) for tag, path in extras.items()},
     }

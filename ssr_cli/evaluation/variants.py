@@ -31,6 +31,6 @@ def our_options(options: UpscaleOptions, ablate: bool = False) -> dict[str, Upsc
     }
     rows |= {name: replace(options, ablation=what) for name, what in left_out.items()}
     rows |= {f"{name}, 0 steps": replace(mean, ablation=what) for name, what in left_out.items()}
-    rows["without consistency"] = replace(options, consistency=False)
-    rows["without consistency, 0 steps"] = replace(mean, consistency=False)
+    rows["without consistency"] = replace(options, consistency="off")
+    rows["without consistency, 0 steps"] = replace(mean, consistency="off")
     return rows

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+#: Share of the places that are as sharp as the photo gets.
+_SHARPEST = 0.05
 #: Focus candidates in disparity: dense inside the scene, sparse outside (blur that only grows or falls with depth).
 _FOCUS = torch.cat(
     [torch.tensor([-8.0, -3.0, -1.5, -0.8]), torch.linspace(-0.4, 1.4, 37), torch.tensor([1.8, 2.5, 4, 9])]
@@ -24,6 +26,7 @@ class PhotoPrior:
         code: (B, P) confidence-weighted mean kernel code.
         radius_px: (B,) confidence-weighted mean radius, HR px.
         gain: (B, 2) log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel.
+        sharpest_px: (B,) blur radius that a twentieth of the places is below, HR px.
     """
 
     alpha: Tensor
@@ -32,6 +35,7 @@ class PhotoPrior:
     code: Tensor
     radius_px: Tensor
     gain: Tensor
+    sharpest_px: Tensor
 
     def radius_of(self, disparity: Tensor) -> Tensor:
         """Blur radius (B, 1, h, w) in HR px the lens predicts for disparities (B, 1, h, w)."""
@@ -89,4 +93,5 @@ def fit_prior(
             code=consensus(code.float(), trust),
             radius_px=(r * trust).sum(1) / total[:, 0],
             gain=consensus(gain.float(), gain_trust.float()),
+            sharpest_px=r.quantile(_SHARPEST, 1),
         )

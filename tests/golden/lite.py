@@ -32,7 +32,7 @@ def answers() -> dict[str, Tensor]:
 
     models = load_models(load_checkpoint("lite"), torch.device("cpu"))
     photo = Photo(picture())
-    mean = upscale(photo, models, UpscaleOptions(steps=0, consistency=False))
+    mean = upscale(photo, models, UpscaleOptions(steps=0, consistency="off"))
     result = upscale(photo, models, UpscaleOptions())
     return {
         "mean": mean.photo.rgb[:, ::5, ::5].contiguous(),

@@ -305,7 +305,7 @@ def test_interruption_leaves_nothing(photo: Path, tmp_path: Path, monkeypatch) -
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Image.Image, "save", interrupted)
+    monkeypatch.setattr(writing, "write_png", interrupted)
     assert _run("upscale", photo) == 130
     assert sorted(tmp_path.iterdir()) == [photo]
 

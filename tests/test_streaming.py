@@ -287,7 +287,7 @@ def test_memory_grows_by_the_photo_and_a_band_alone(tmp_path: Path, tiny_checkpo
             str(tiny_checkpoint),
             str(path),
             str(tmp_path / f"{height}o.png"),
-            "192",
+            "96",
         ]
         made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
         return int(made.stdout) / 1024

@@ -19,6 +19,7 @@ from torch import Tensor
 from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.svkr import Refining, RoundState
+from ssr_cli.physics.noise import estimate_noise
 from ssr_cli.recovery import BadTile, Recovery
 from ssr_cli.suite import Models
 from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
@@ -30,6 +31,8 @@ Progress = Callable[[str, int, int], None]
 OVERLAP = 64
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
+#: Side of the middle part that a photo's grain is measured in.
+_GRAIN_SIDE = 768
 #: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
 #: together they have this share of the photo.
 _ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 448 * 448, 128, 24, 12, 1 / 12
@@ -43,12 +46,14 @@ class Work:
         photo: (1, 3, h, w), encoded.
         depth: (1, 1, h, w), disparity.
         tiles: what is worked on at a time.
+        grain: (1,) standard deviation of the photo's own noise, encoded units.
         kept: the rounds so far of a photo that is one tile; with more tiles they would not fit in memory.
     """
 
     photo: Tensor
     depth: Tensor
     tiles: list[Tile]
+    grain: Tensor
     kept: dict[Tile, Refining] = field(default_factory=dict)
 
     @property
@@ -74,8 +79,15 @@ def prepare(photo: Photo, models: Models, tile: int, given: DepthMap | None = No
         depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
     else:
         depth = given.disparity[None, None].clamp(0, 1)
-    work = Work(rgb, depth, [])
+    grain = torch.tensor([estimate_noise(_middle(photo.rgb))])
+    work = Work(rgb, depth, [], grain)
     return replace(work, tiles=plan_tiles(*work.size, tile, OVERLAP))
+
+
+def _middle(rgb: Tensor) -> Tensor:
+    """The middle (3, h, w) of a photo, as much of it as says how grainy it is."""
+    top, left = (max(0, (n - _GRAIN_SIDE) // 2) for n in rgb.shape[-2:])
+    return rgb[:, top : top + _GRAIN_SIDE, left : left + _GRAIN_SIDE]
 
 
 def _continued(plane: Tensor, tile: Tile) -> Tensor:

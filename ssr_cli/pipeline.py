@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ssr_cli.canvas import Canvas
 from ssr_cli.device import pixels_that_fit
+from ssr_cli.diffusion.consistency import left_alone
 from ssr_cli.errors import UsageError
 from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_photo, prepare, refine
 from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
@@ -33,7 +34,7 @@ from ssr_cli.recovery import Recovery, checked
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.stable_pass import draw_stable
 from ssr_cli.suite import Models
-from ssr_cli.tile_pass import NOTHING, Restored, Wanted, fuse, held, left_alone, refocused, restore_tile, with_split
+from ssr_cli.tile_pass import NOTHING, Restored, Wanted, fuse, held, refocused, restore_tile, with_split
 from ssr_cli.tiling import Tile, side_that_fits
 
 #: Rows of a whole picture handed on at a time.
@@ -280,8 +281,10 @@ class Enlarging:
         y, _ = cut(self.work, tile, models)
         state = refine(self.work, tile, models, self.priors[:-1])[-1]
         image = whole[(None, slice(None), *read)].to(models.device)
-        before = desharpen(y, self.priors[-1].gain.to(y.device))
-        restored = held(image, before, state.weights, left_alone(state, models), tile, models, self.options.consistency)
+        gain = self.priors[-1].gain.to(y.device)
+        before = desharpen(y, gain)
+        noise = left_alone(state.noise, gain, self.work.grain.to(y.device), models.suite.config.consistency)
+        restored = held(image, before, state.weights, noise, tile, models, self.options.consistency)
         restored = refocused(restored, y, state.radius_px, self.priors[-1], tile, models, self.options.kept_blur)
         return with_split(restored, image, state.weights, tile, models) if self.wanted.invented else restored
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from ssr_cli.diffusion.consistency import field_operator, first_guess, project
+from ssr_cli.diffusion.consistency import field_operator, first_guess, left_alone, project
 from ssr_cli.diffusion.focus import keep_focus
 from ssr_cli.diffusion.invented import Split, confidence, expected_error, split
 from ssr_cli.diffusion.sampler import place_noise, sample
@@ -150,11 +150,6 @@ def _drawn(models: Models, tile: Tile, mean: Tensor, features: Tensor, fused: Fu
     return sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
 
 
-def left_alone(state: RoundState, models: Models) -> Tensor:
-    """The noise level (1, 1, h, w) below which nothing is corrected."""
-    return state.noise * models.suite.config.consistency.level
-
-
 def held(
     image: Tensor, y: Tensor, weights: Tensor, noise: Tensor, tile: Tile, models: Models, consistency: str
 ) -> Restored:
@@ -164,7 +159,7 @@ def held(
         image: (1, 3, h s, w s) of the padded tile.
         y: (1, 3, h, w), as it was before the camera sharpened it.
         weights: (1, L, h, w) of SVKR's last round.
-        noise: (1, 1, h, w), see `left_alone`.
+        noise: (1, 1, h, w), see `consistency.left_alone`.
         tile: whose core is returned.
         models: whose dictionary is used.
         consistency: see `UpscaleOptions`.
@@ -233,12 +228,14 @@ def restore_tile(
     nearest = nearer.narrow(_CONSISTENCY)
     y, _ = cut(work, near, models)
     state, fused = _understood(work, tile, near, y, models, options, priors, note)
-    before, noise = desharpen(y, priors[-1].gain.to(y.device)), left_alone(state, models)
-    guess = first_guess(before, field_operator(state.weights, models.dictionary), noise)
+    gain, numbers = priors[-1].gain.to(y.device), models.suite.config.consistency
+    before = desharpen(y, gain)
+    guess = first_guess(before, field_operator(state.weights, models.dictionary), numbers.level * state.noise)
+    noise = left_alone(state.noise, gain, work.grain.to(y.device), numbers)
+    doubt = _part(noise, nearer.within(near)) if wanted.confidence else None
     weights, noise = _part(state.weights, nearest.within(near)), _part(noise, nearest.within(near))
     before, radius_px = _part(before, nearest.within(near)), _part(state.radius_px, nearest.within(near))
     confidence_px = _part(state.confidence_px, nearer.within(near)) if wanted.confidence else None
-    doubt = _part(left_alone(state, models), nearer.within(near)) if wanted.confidence else None
     del state
     _relieve(tile, models)
     mean, features = models.suite.restorer(y, fused, guess)

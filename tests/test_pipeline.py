@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssr_cli import maps, pipeline
-from ssr_cli.diffusion.consistency import excess, field_operator, project
+from ssr_cli.diffusion.consistency import ConsistencyConfig, excess, field_operator, left_alone, project
 from ssr_cli.errors import DeviceError, WeightsError
 from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.blocks import upscale_bicubic
@@ -232,6 +232,15 @@ def test_a_sharpened_photo_is_judged_as_it_was_before() -> None:
     untold = project(x, crisp, operator, noise)
     moved, wrong = (float((p.image - x).square().mean().sqrt()) for p in (told, untold))
     assert moved < 0.1 * wrong
+
+
+def test_less_is_corrected_where_the_camera_sharpened_or_the_photo_is_grainy() -> None:
+    config = ConsistencyConfig(level=0.25, sharpened=(0.2, 0.4), grainy=(0.01, 0.02), grain=0.7)
+    unexplained = torch.full((4, 1, 2, 2), 0.02)
+    gain = torch.tensor([[0.0, 0.0], [0.1, 0.3], [0.2, 0.9], [0.0, 0.0]])
+    grain = torch.tensor([0.0, 0.0, 0.0, 0.05])
+    level = left_alone(unexplained, gain, grain, config)[:, 0, 0, 0]
+    assert torch.allclose(level, torch.tensor([0.005, 0.0125, 0.02, 0.035]))
 
 
 def test_excess_is_a_share() -> None:

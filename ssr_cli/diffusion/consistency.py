@@ -27,13 +27,44 @@ _WINDOW = 7
 
 @dataclass(frozen=True)
 class ConsistencyConfig:
-    """Numbers of the projection that belong to a checkpoint.
+    """Numbers of the projection that belong to a checkpoint, chosen on held-out scenes.
+
+    Where `y = A x` holds it pays to correct far below what SVKR cannot explain; where the camera sharpened or the photo
+    is grainy it does not, and all that is unexplained is left alone.
 
     Attributes:
-        level: how much of SVKR's noise level is left alone, chosen on held-out scenes.
+        level: share of SVKR's noise level that is left alone where the model holds.
+        sharpened: log gain at 0.3 cycles per LR pixel at which the share begins to rise, and at which it is 1.
+        grainy: the same of the photo's grain, standard deviation in encoded units.
+        grain: share of the grain that is left alone in any case.
     """
 
     level: float = 0.25
+    sharpened: tuple[float, float] = (0.2, 0.5)
+    grainy: tuple[float, float] = (2.5 / 255, 4.5 / 255)
+    grain: float = 0.7
+
+
+def _ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """0 up to the first bound, 1 from the second on."""
+    return ((value - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)
+
+
+def left_alone(unexplained: Tensor, gain: Tensor, grain: Tensor, config: ConsistencyConfig) -> Tensor:
+    """The noise level below which nothing is corrected.
+
+    Args:
+        unexplained: (B, 1, h, w) SVKR's noise level, encoded units.
+        gain: (B, 2) log gains of the camera's sharpening.
+        grain: (B,) standard deviation of the photos' own noise, encoded units.
+        config: see there.
+
+    Returns:
+        (B, 1, h, w), encoded units.
+    """
+    doubt = torch.maximum(_ramp(gain[:, 1], config.sharpened), _ramp(grain, config.grainy))
+    share = (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
+    return torch.maximum(share * unexplained, config.grain * grain.view(-1, 1, 1, 1))
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,7 @@ def summarise(found: Findings) -> dict[str, Any]:
         "blur_radius_lr_px": {name: round(q / field.scale, 3) for name, q in radius.items()},
         "expected_error_px": round(float(field.confidence_px.median()), 3),
         "noise": round(float(field.noise.median()), 5),
+        "sharpening_gain": [round(math.exp(g), 3) for g in found.analysis.rounds[-1].sharpening],
         "kinds": {name: round(float(c / counts.sum()), 4) for name, c in zip(KINDS, counts, strict=True)},
         "commonest_atom": dictionary.names[commonest],
         "directed_share": round(float(directed.float().mean()), 3),
@@ -138,6 +139,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("sharpest at", str(lens["sharpest"])),
         ("camera", _camera(summary["camera"])),
         ("lens and camera", f"{summary['lens_check']['verdict']}: {summary['lens_check']['reason']}"),
+        ("camera sharpening", _sharpening(summary["sharpening_gain"])),
         ("unexplained", f"{255 * summary['noise']:.1f} / 255"),
     ]
     if "verdict" in summary:
@@ -156,6 +158,11 @@ def _direction(summary: dict[str, Any]) -> str:
     share = f"{100 * summary['directed_share']:.0f} % of places have one"
     angle = summary["direction_deg"]
     return share if angle is None else f"{share}, mostly {angle:.0f} deg from horizontal, counter-clockwise"
+
+
+def _sharpening(gain: list[float]) -> str:
+    """How much the camera sharpened, as far as its halos tell."""
+    return f"detail x {gain[0]:.2f} at 0.1 and x {gain[1]:.2f} at 0.3 cycles per pixel"
 
 
 def _camera(camera: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from ssr_cli.models.adapter import config_of
 from ssr_cli.suite import Suite
 from ssr_cli.training.loop import Report, load_average, state_file
 from ssr_cli.training.options import TrainOptions
-from ssr_cli.weights import save_checkpoint
+from ssr_cli.weights import load_checkpoint, save_checkpoint
 
 LICENCE = "CC-BY-SA-4.0"
 _PARTS = ("depth", "svkr", "restorer", "flow")
@@ -24,8 +24,12 @@ _PARTS = ("depth", "svkr", "restorer", "flow")
 
 def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[str, object]:
     """What made the checkpoint: version, steps and minutes of every stage, photos, licence."""
+    begun = load_checkpoint(options.init).provenance if options.init else {}
     stages = {}
     for name in parts:
+        if begun and not state_file(options, name).exists():
+            stages[name] = begun["stages"][name]  # as it was in the checkpoint that was begun from
+            continue
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
     return {
@@ -36,6 +40,7 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
         "trained_on": "scenes rendered by ssr from those photos; no other weights were used but LPIPS as a loss",
         "seed": options.seed,
         "stages": stages,
+        **({"begun_from": {k: begun.get(k) for k in ("program", "date", "seed", "stages")}} if begun else {}),
     }
 
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -27,7 +27,6 @@ from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_
 from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
 from ssr_cli.image.color import resized
 from ssr_cli.maps import Maps
-from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.recovery import Recovery, checked
@@ -242,7 +241,7 @@ class Enlarging:
     def _attempt(self, options: UpscaleOptions, tile: Tile, models: Models) -> Restored:
         """One tile, if it comes out well."""
         note = partial(_note, self.maps, tile)
-        restored = _restore_tile(
+        restored = restore_tile(
             self.work, tile, models, options, self.priors, note, NOTHING if self.diffused else self.wanted
         )
         checked(restored.core, self.work.photo[(0, slice(None), *tile.outer())])
@@ -287,19 +286,6 @@ class Enlarging:
         restored = held(image, before, state.weights, noise, tile, models, self.options.consistency)
         restored = refocused(restored, y, state.radius_px, self.priors[-1], tile, models, self.options.kept_blur)
         return with_split(restored, image, state.weights, tile, models) if self.wanted.invented else restored
-
-
-def _restore_tile(
-    work: Work,
-    tile: Tile,
-    models: Models,
-    options: UpscaleOptions,
-    priors: list[PhotoPrior],
-    note: Callable[[list[RoundState], Tensor], None],
-    wanted: Wanted = NOTHING,
-) -> Restored:
-    """Step 3 for one tile."""
-    return restore_tile(work, tile, models, options, priors, note, wanted)
 
 
 def gathered(bands: Iterator[Tensor], height: int, width: int) -> Tensor:

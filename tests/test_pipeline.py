@@ -74,7 +74,7 @@ def test_maps_of_large_photos_are_thinned(tiny_models, monkeypatch) -> None:
 def test_out_of_memory_halves_the_tile(tiny_models, monkeypatch) -> None:
     photo = _photo(96, 96)
     expected = pipeline.upscale(photo, tiny_models, UpscaleOptions()).photo.rgb
-    real, sizes = pipeline._restore_tile, []
+    real, sizes = pipeline.restore_tile, []
 
     def short_of_memory(work, tile, *rest):
         sizes.append(tile.core.height)
@@ -82,7 +82,7 @@ def test_out_of_memory_halves_the_tile(tiny_models, monkeypatch) -> None:
             raise torch.OutOfMemoryError("out of memory")
         return real(work, tile, *rest)
 
-    monkeypatch.setattr(pipeline, "_restore_tile", short_of_memory)
+    monkeypatch.setattr(pipeline, "restore_tile", short_of_memory)
     result = pipeline.upscale(photo, tiny_models, UpscaleOptions())
     assert sizes[0] == 96
     assert max(sizes[-4:]) <= 48
@@ -91,7 +91,7 @@ def test_out_of_memory_halves_the_tile(tiny_models, monkeypatch) -> None:
     def never(*rest):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(pipeline, "_restore_tile", never)
+    monkeypatch.setattr(pipeline, "restore_tile", never)
     with pytest.raises(DeviceError, match="smallest tile"):
         pipeline.upscale(photo, tiny_models, UpscaleOptions())
 
@@ -100,7 +100,7 @@ def test_out_of_memory_halves_the_tile(tiny_models, monkeypatch) -> None:
 def test_a_bad_tile_is_made_again_smaller_and_never_written(fault: str, tiny_models, monkeypatch) -> None:
     photo = Photo(_photo(96, 96).rgb * 0.5 + 0.3)
     expected = pipeline.upscale(photo, tiny_models, UpscaleOptions()).photo.rgb
-    real = pipeline._restore_tile
+    real = pipeline.restore_tile
 
     def spoiled(core):
         return {"nan": core * float("nan"), "infinite": core + float("inf"), "black": core * 0}[fault]
@@ -113,24 +113,24 @@ def test_a_bad_tile_is_made_again_smaller_and_never_written(fault: str, tiny_mod
         made = real(*rest)
         return replace(made, core=spoiled(made.core))
 
-    monkeypatch.setattr(pipeline, "_restore_tile", sometimes)
+    monkeypatch.setattr(pipeline, "restore_tile", sometimes)
     result = pipeline.upscale(photo, tiny_models, UpscaleOptions())
     assert float((result.photo.rgb - expected).abs().max()) <= 1 / 255
     assert len(result.incidents) == 1
     assert "a tile came out" in result.incidents[0]
-    monkeypatch.setattr(pipeline, "_restore_tile", never_good)
+    monkeypatch.setattr(pipeline, "restore_tile", never_good)
     with pytest.raises(DeviceError, match="Whatever was tried, a tile came out"):
         pipeline.upscale(photo, tiny_models, UpscaleOptions())
 
 
 def test_a_dark_photo_is_no_bad_tile(tiny_models, monkeypatch) -> None:
-    real = pipeline._restore_tile
+    real = pipeline.restore_tile
 
     def black(*rest):
         made = real(*rest)
         return replace(made, core=made.core * 0)
 
-    monkeypatch.setattr(pipeline, "_restore_tile", black)
+    monkeypatch.setattr(pipeline, "restore_tile", black)
     result = pipeline.upscale(Photo(torch.full((3, 16, 16), 2 / 255)), tiny_models, UpscaleOptions())
     assert result.incidents == ()
 

@@ -158,14 +158,14 @@ def test_a_photo_that_does_not_fit_is_tiled_whatever_is_asked(tiny_models, monke
     photo = _photo(136, 150)
     whole = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=0)).photo.rgb
     sizes = []
-    real = pipeline._restore_tile
+    real = pipeline.restore_tile
 
     def seen(work, tile, *rest):
         sizes.append(tile.padded.height * tile.padded.width)
         return real(work, tile, *rest)
 
     monkeypatch.setattr(pipeline, "pixels_that_fit", lambda device: 170 * 170)
-    monkeypatch.setattr(pipeline, "_restore_tile", seen)
+    monkeypatch.setattr(pipeline, "restore_tile", seen)
     tiled = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=512)).photo.rgb
     assert sizes == [136 * 150 + 136 * 2] or max(sizes) <= 170 * 170
     monkeypatch.setattr(pipeline, "pixels_that_fit", lambda device: 20_000)
@@ -195,7 +195,7 @@ def test_a_tile_made_again_does_not_spoil_the_bands_before_it(tiny_models, monke
     options = UpscaleOptions(tile=72)
     expected = PhotoEnlarging(photo, tiny_models, options, bits=8)
     write_photo(expected.stream(), tmp_path / "a.png")
-    real = pipeline._restore_tile
+    real = pipeline.restore_tile
 
     def fails_late(work, tile, *rest):
         if tile.core.top >= 144 and tile.core.width > 40:
@@ -203,7 +203,7 @@ def test_a_tile_made_again_does_not_spoil_the_bands_before_it(tiny_models, monke
         made = real(work, tile, *rest)
         return replace(made, core=made.core * float("nan")) if tile.core.top == 72 and tile.core.height > 40 else made
 
-    monkeypatch.setattr(pipeline, "_restore_tile", fails_late)
+    monkeypatch.setattr(pipeline, "restore_tile", fails_late)
     again = PhotoEnlarging(photo, tiny_models, options, bits=8)
     write_photo(again.stream(), tmp_path / "b.png")
     a, b = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("a.png", "b.png"))
@@ -213,13 +213,13 @@ def test_a_tile_made_again_does_not_spoil_the_bands_before_it(tiny_models, monke
 
 
 def test_a_photo_that_fails_in_the_middle_leaves_nothing(tiny_models, monkeypatch, tmp_path: Path) -> None:
-    real = pipeline._restore_tile
+    real = pipeline.restore_tile
 
     def breaks(work, tile, *rest):
         made = real(work, tile, *rest)
         return replace(made, core=made.core * float("nan")) if tile.core.top > 60 else made
 
-    monkeypatch.setattr(pipeline, "_restore_tile", breaks)
+    monkeypatch.setattr(pipeline, "restore_tile", breaks)
     work = PhotoEnlarging(_photo(160, 60), tiny_models, UpscaleOptions(tile=64), bits=8)
     with pytest.raises(DeviceError, match="Whatever was tried"):
         write_photo(work.stream(), tmp_path / "a.png")

@@ -17,7 +17,7 @@ from ssr_cli.physics.sharpening import bells, log_gain, sharpen, soften
 from ssr_cli.synthesis.jpeg import jpeg
 
 #: Share of photos that a camera processed.
-_PROCESSED = 0.65
+_PROCESSED = 0.55
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
 

@@ -21,8 +21,8 @@ from ssr_cli.training.pool import Crops, ScenePool
 
 #: How often a modality is missing in training, so that none is leant on blindly.
 _DROP = 0.1
-#: Errors below this are punished by their square, larger ones by their size (Charbonnier).
-_QUADRATIC = 0.05
+#: Mean squared error, encoded units, below which a crop is as good as perfect.
+_PERFECT = (3 / 255) ** 2
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,14 @@ class RestorerStage:
         return restored
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Stage`: quadratic up to errors of about 13/255, so that what is in doubt is averaged and not chosen."""
+        """See `Stage`: the logarithm of each crop's mean squared error, as decibels have it.
+
+        Squares, so that what is in doubt is averaged and not chosen; logarithms, so that flat and rich crops count alike.
+        """
         seed = (self.options.seed, 2, step)
         crops = self.pool.crops(self.options.batch, self.options.crop, seed)
         error = self.mean(crops, (*seed, 7), dropping=True) - crops.hr
-        loss = (error.square() + _QUADRATIC**2).sqrt().mean()
+        loss = (error.square().mean((1, 2, 3)) + _PERFECT).log().mean()
         return loss, {"l1": error.detach().abs().mean()}
 
     def validate(self) -> dict[str, float]:

@@ -28,7 +28,7 @@ from ssr_cli.suite import Models
 from ssr_cli.tiling import Tile
 
 #: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
-_RESTORER, _FLOW, _CONSISTENCY = 48, 24, 16
+_RESTORER, _FLOW, _CONSISTENCY = 32, 24, 8
 #: AMF attends in strips of so many rows, with more around them than its convolutions reach.
 _STRIP, _REACH = 64, 8
 #: Rows of noise made at a time.

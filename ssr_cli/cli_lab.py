@@ -83,6 +83,7 @@ def train(
     workers: Annotated[int, typer.Option(help="Processes that render scenes.")] = 2,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights for the flow's perceptual term.")] = None,
+    processed: Annotated[float, typer.Option(help="Share of crops that a camera sharpened and compressed.")] = 0.5,
     perceptual: Annotated[float, typer.Option(help="Weight of LPIPS in the flow's loss.")] = 0.35,
     adversarial: Annotated[float, typer.Option(help="Weight of a critic in the flow's loss, 0 for none.")] = 0.0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,

@@ -26,7 +26,7 @@ def error_deciles(confidence: Tensor, error: Tensor) -> list[float]:
     """
     if confidence.numel() < PARTS or confidence.shape != error.shape:
         raise ValueError("deciles need ten pixels and an error for each")
-    values, group = confidence.flatten().unique(return_inverse=True)
+    values, group = confidence.flatten().unique(return_inverse=True)  # type: ignore[no-untyped-call]
     counts = torch.zeros(len(values), dtype=torch.float64)
     totals = torch.zeros_like(counts)
     counts.index_add_(0, group, torch.ones_like(group, dtype=torch.float64))

@@ -34,6 +34,9 @@ def bench(
     trial: Annotated[
         bool, typer.Option("--trial", help="Only: how often true and wrong kernels of synthetic sets are supported.")
     ] = False,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Only: how well --focus keep keeps blur on photos rendered out of focus.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image and method.")] = None,
     table: Annotated[Path | None, typer.Option(help="Markdown file for the table of means.")] = None,
     force: Force = False,
@@ -61,6 +64,7 @@ def bench(
         ablate=ablate,
         force=force,
         trial=trial,
+        kept=kept,
     )
     run(job, console_of(json))
 

@@ -6,6 +6,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
 from ssr_cli.image import tiff
 from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
-from ssr_cli.image.metadata import collect, collect_tags
+from ssr_cli.image.metadata import collect, collect_tags, has_thumbnail, thumbnail_of
 from ssr_cli.settings import MAX_PIXELS
 
 _ORIENTATION = 0x0112
 #: Rows that become floats at a time.
 _ROWS = 256
+#: Pillow's modes that are read as they are or turned into one that is.
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -49,20 +53,21 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder.", "Use ssr batch for folders.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", "Check the path.")
     try:
+        if not path.exists():
+            raise InputError(f"{path} does not exist.", "Check the path.")
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty.", "Copy the photo again from its source.")
         if (extra := extra_of(path)) is not None:
             load_extra(path, extra)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _pillow_limit_lifted():
             warnings.simplefilter("ignore")
             if extra is RAW:
                 return _develop(path, max_pixels)
             if (page := tiff.look(path)) is not None and page.deep:
                 return _decode_deep_tiff(path, page, max_pixels, first_frame)
-            with Image.open(path) as image:
+            # as a file: a grey TIFF that Pillow maps into memory by its name is not stood upright
+            with path.open("rb") as file, Image.open(file) as image:
                 _refuse(path, image, max_pixels, first_frame)
                 if _bits(path, image) == 16:
                     return _decode_deep(path, image)
@@ -70,8 +75,6 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
                 return _decode(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a photo ssr can read.", "Use JPEG, PNG, WebP, BMP, TIFF or AVIF.") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path} has more pixels than allowed.", "Allow more with --max-pixels.") from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read.", "Check its permissions.") from error
     except (
@@ -92,6 +95,16 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
 
 
+@contextmanager
+def _pillow_limit_lifted() -> Iterator[None]:
+    """Without Pillow's own limit of pixels: ours is checked as soon as a header was read, and can be raised."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame: bool) -> None:
     """What is not supported is refused, never silently mangled."""
     # an MPO's further pictures are previews and depth of the same photo
@@ -105,6 +118,8 @@ def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame
             f"{path} has more than 8 bits per channel in a form that is not supported.",
             "Save it as PNG or TIFF with 16 bits, in grey or RGB, with or without alpha.",
         )
+    if not deep and image.mode not in _MODES:
+        raise InputError(f"{path} has {image.mode} colours, which are not supported.", "Save it as RGB first.")
 
 
 def _refuse_extent(path: Path, size: tuple[int, int], max_pixels: int, pages: int, first_frame: bool) -> None:
@@ -160,6 +175,8 @@ def _decode(image: Image.Image) -> Photo:
     elif "icc" in metadata and not _sound(metadata["icc"]):
         del metadata["icc"]
         notes.append("the embedded colour profile is damaged and was ignored")
+    if has_thumbnail(image):
+        metadata["thumbnail"] = thumbnail_of(upright)
     if upright.mode == "PA" or "transparency" in upright.info:
         upright = upright.convert("RGBA")
     elif upright.mode == "P":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ from ssr_cli.cli_options import (
 from ssr_cli.console import Console
 from ssr_cli.errors import ExitCode, SsrError
 from ssr_cli.settings import MAX_PIXELS
+from ssr_cli.temporaries import remove_mine
 
 #: Typer may carry its own copy of click; this is the base of its usage errors either way.
 _ClickException = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
@@ -302,6 +304,10 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _on_signal)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a file's name need not be text: it is said as it is, or at least without failing
+            stream.reconfigure(errors="surrogateescape" if stream.encoding == "utf-8" else "backslashreplace")
     arguments = sys.argv[1:] if argv is None else argv
     console = console_of(json="--json" in arguments)
     sys.exit(int(_run(arguments, console)))
@@ -333,7 +339,10 @@ def _run(arguments: list[str], console: Console) -> int:
 
 
 def _stopped(code: ExitCode) -> ExitCode:
-    """Say that the work was stopped."""
+    """Say that the work was stopped; whatever a further signal kept from being removed is removed now."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    remove_mine()
     print(f"error: {code.name.lower()}; nothing half-written was left behind.", file=sys.stderr)
     return code
 

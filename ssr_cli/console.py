@@ -25,6 +25,15 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def _is_text(value: dict[str, Any]) -> bool:
+    """Whether all of it can be written as UTF-8; a file's name on a POSIX system need not be text."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Console:
     """Where everything said goes.
 
@@ -39,7 +48,7 @@ class Console:
     def result(self, value: str | dict[str, Any]) -> None:
         """A result, on stdout: text for a person, an object for a machine."""
         if isinstance(value, dict):
-            print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False), flush=True)
+            print(json.dumps(finite(value), ensure_ascii=not _is_text(value), allow_nan=False), flush=True)
         else:
             print(value, flush=True)
 

@@ -24,9 +24,9 @@ INPUT_SUFFIXES = frozenset(
 #: What `ssr` writes.
 OUTPUT_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".avif"})
 #: What a result's name has behind its photo's: _x4, _x2.5, _x4-2.
-_RESULT = re.compile(r"(?P<photo>.+?)_x\d+(\.\d+)?(-\d+)?")
+_RESULT = re.compile(r"(?P<photo>.+?)_x\d+(\.\d+)?(-\d+)?", re.DOTALL)
 #: Pictures that go with a result or a photo.
-_COMPANION = re.compile(r".+(_x\d+(\.\d+)?(-\d+)?\.(kernel|depth|invented|confidence)|\.inspect)")
+_COMPANION = re.compile(r".+(_x\d+(\.\d+)?(-\d+)?\.(kernel|depth|invented|confidence)|\.inspect)", re.DOTALL)
 #: Bytes of a photo's stem that leave room, of the 255 that a name may have, for the longest of what follows it.
 _LONGEST_STEM = 215
 
@@ -49,7 +49,7 @@ def output_path(source: Path, scale: float, out: Path | None = None, suffix: str
     name = f"{fitting(source.stem)}_x{scale:g}{suffix}"
     if out is None:
         return source.with_name(name)
-    if out.is_dir():
+    if _is_folder(out):
         return out / name
     if out.suffix.lower() not in OUTPUT_SUFFIXES:
         known = " ".join(sorted(OUTPUT_SUFFIXES))
@@ -162,15 +162,38 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder; what cannot even be looked for is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _taken(path: Path) -> bool:
+    """Whether a name is taken, also by a link that leads nowhere.
+
+    Raises:
+        OutputError: if no file can have that name.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.", "Choose another name with -o.") from error
+    return True
+
+
 def check_writable(path: Path, force: bool) -> None:
     """Fail before the work if the result could not be put there afterwards.
 
     Raises:
         OutputError: if it exists (without `force`), is a folder, or its folder is missing or read-only.
     """
-    if path.is_dir():
+    if _is_folder(path):
         raise OutputError(f"{path} is a folder.", "Name a file with -o.")
-    if os.path.lexists(path) and not force:  # a link that leads nowhere is something too
+    if _taken(path) and not force:
         raise OutputError(f"{path} exists already.", "Use --force to overwrite it or -o to write elsewhere.")
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist.", "Make it first or choose another with -o.")

@@ -21,6 +21,7 @@ from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
 from ssr_cli.image import tiff
 from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
+from ssr_cli.image.lengths import check_length
 from ssr_cli.image.metadata import collect, collect_tags, has_thumbnail, thumbnail_of
 from ssr_cli.settings import MAX_PIXELS
 
@@ -51,11 +52,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
     Raises:
         InputError: if it is missing, damaged, too large or of a kind not supported.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder.", "Use ssr batch for folders.")
+    _find(path)
     try:
-        if not path.exists():
-            raise InputError(f"{path} does not exist.", "Check the path.")
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty.", "Copy the photo again from its source.")
         if (extra := extra_of(path)) is not None:
@@ -64,11 +62,17 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
             warnings.simplefilter("ignore")
             if extra is RAW:
                 return _develop(path, max_pixels)
-            if (page := tiff.look(path)) is not None and page.deep:
-                return _decode_deep_tiff(path, page, max_pixels, first_frame)
+            if (page := tiff.look(path)) is not None:
+                _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
+                if not page.whole:
+                    raise ValueError("pieces are missing")
+                if page.deep:
+                    return _decode_deep_tiff(path)
             # as a file: a grey TIFF that Pillow maps into memory by its name is not stood upright
             with path.open("rb") as file, Image.open(file) as image:
                 _refuse(path, image, max_pixels, first_frame)
+                if image.format == "PNG":
+                    check_length(path)
                 if _bits(path, image) == 16:
                     return _decode_deep(path, image)
                 image.load()
@@ -93,6 +97,22 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
     ) as error:
         # Decoders report damage with whatever exception they stumbled over.
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
+
+
+def _find(path: Path) -> None:
+    """A file must be there.
+
+    Raises:
+        InputError: if it is not, or is a folder.
+    """
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be looked for: {error.strerror}.", "Check the path.") from error
+    if folder:
+        raise InputError(f"{path} is a folder.", "Use ssr batch for folders.")
+    if not there:
+        raise InputError(f"{path} does not exist.", "Check the path.")
 
 
 @contextmanager
@@ -205,9 +225,8 @@ def _decode_deep(path: Path, image: ImageFile.ImageFile) -> Photo:
     return _deep_photo(deep_png.read_samples(path), collect(image))
 
 
-def _decode_deep_tiff(path: Path, page: tiff.Page, max_pixels: int, first_frame: bool) -> Photo:
+def _decode_deep_tiff(path: Path) -> Photo:
     """A TIFF with 16 bits per channel."""
-    _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
     tags = tiff.tags(path)
     samples = tiff.read_samples(path, int(tags.get(_ORIENTATION, 1)))
     return _deep_photo(samples, collect_tags(tags))

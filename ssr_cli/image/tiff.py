@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -48,12 +49,14 @@ class Page:
         height: rows.
         pages: of the file.
         deep: it has 16 bits per channel in a form `read_samples` knows: grey or RGB, with at most one alpha.
+        whole: it has all the pieces that its size asks for; what is missing would be filled up without a word.
     """
 
     width: int
     height: int
     pages: int
     deep: bool
+    whole: bool
 
 
 def look(path: Path) -> Page | None:
@@ -68,7 +71,11 @@ def look(path: Path) -> Page | None:
             page = opened.pages.first
             colours = {"MINISBLACK": (1, 2), "RGB": (3, 4)}.get(getattr(page.photometric, "name", ""), ())
             deep = page.dtype == np.uint16 and int(page.samplesperpixel) in colours
-            return Page(int(page.imagewidth), int(page.imagelength), len(opened.pages), deep)
+            sizes = page.databytecounts
+            whole = len(page.dataoffsets) >= math.prod(page.chunked) and min(sizes, default=0) > 0
+            if page.compression == tifffile.COMPRESSION.NONE:
+                whole = whole and 8 * sum(sizes) >= page.size * int(page.bitspersample)
+            return Page(int(page.imagewidth), int(page.imagelength), len(opened.pages), deep, whole)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
         return None
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ssr_cli.suite import Models
 
 #: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak;
-#: fitted to the measured peaks of photos from 128 x 128 to 1024 x 1024 on a CPU.
-_BASE_MB, _WORK_KB = 380.0, 5.0
+#: fitted to the measured peaks of photos of one and of several tiles on a CPU.
+_BASE_MB, _WORK_KB = 370.0, 3.2
 #: Bytes of an LR pixel of the whole photo: float32 colours, depth, the decoder's copy.
 _PHOTO_BYTES = 20
 #: Seconds for loading libraries and models.

@@ -25,16 +25,17 @@ def _expected(header: bytes) -> int:
     return total
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """Kinds and contents of a PNG's chunks, those that are no pixels empty but for the header's."""
+def _pieces(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Kinds and contents of a PNG's chunks that matter, the pixels' piece by piece."""
     file.seek(8)
     while len(begin := file.read(8)) == 8:
         size, kind = struct.unpack(">I4s", begin)
+        behind = file.tell() + size + 4
         if kind in (b"IHDR", b"IDAT"):
-            yield kind, file.read(size)
-            file.seek(4, 1)
-        else:
-            file.seek(size + 4, 1)
+            while size > 0 and (data := file.read(min(size, _PIECE))):
+                size -= len(data)
+                yield kind, data
+        file.seek(behind)
 
 
 def check_length(path: Path) -> None:
@@ -46,7 +47,7 @@ def check_length(path: Path) -> None:
     """
     missing, unpacker = 0, zlib.decompressobj()
     with path.open("rb") as file:
-        for kind, data in _chunks(file):
+        for kind, data in _pieces(file):
             if kind == b"IHDR":
                 missing = _expected(data)
             while data and missing > 0 and kind == b"IDAT" and not unpacker.eof:

@@ -34,6 +34,9 @@ def bench(
     trial: Annotated[
         bool, typer.Option("--trial", help="Only: how often true and wrong kernels of synthetic sets are supported.")
     ] = False,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Only: how well --focus keep keeps blur on photos rendered out of focus.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image and method.")] = None,
     table: Annotated[Path | None, typer.Option(help="Markdown file for the table of means.")] = None,
     force: Force = False,
@@ -61,6 +64,7 @@ def bench(
         ablate=ablate,
         force=force,
         trial=trial,
+        kept=kept,
     )
     run(job, console_of(json))
 
@@ -83,6 +87,7 @@ def train(
     workers: Annotated[int, typer.Option(help="Processes that render scenes.")] = 2,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights for the flow's perceptual term.")] = None,
+    processed: Annotated[float, typer.Option(help="Share of crops that a camera sharpened and compressed.")] = 0.5,
     perceptual: Annotated[float, typer.Option(help="Weight of LPIPS in the flow's loss.")] = 0.35,
     adversarial: Annotated[float, typer.Option(help="Weight of a critic in the flow's loss, 0 for none.")] = 0.0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,

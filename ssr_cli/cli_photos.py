@@ -60,6 +60,9 @@ def upscale(
     save_confidence: Annotated[
         bool, typer.Option("--save-confidence", help="Also write how sure each pixel is (bright); takes more samples.")
     ] = False,
+    trial: Annotated[
+        bool, typer.Option("--test", help="Test the kernels first; a result is not held to ones the photo contradicts.")
+    ] = False,
     format: Format = "png",
     strip: Strip = False,
     first_frame: FirstFrame = False,
@@ -95,6 +98,7 @@ def upscale(
         sidecar,
         save_invented,
         save_confidence,
+        trial,
     )
     run(job, console_of(json, quiet))
 

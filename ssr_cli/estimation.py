@@ -1,8 +1,8 @@
 """Steps 1 and 2 of the pipeline: depth of the whole photo, then SVKR round by round.
 
 Between rounds the whole photo speaks: its thin lens and the consensus of its kernels go into the next round. A photo
-larger than 448 x 448 is asked at windows that are spread evenly over it and do not depend on the tiles: a twelfth of a
-large photo is enough to fit four numbers and a mean, and the time for it does not outgrow that of the rest.
+larger than 592 x 592 is asked at windows that are spread evenly over it and do not depend on the tiles: a small part of
+a large photo is enough to fit four numbers and a mean, and the time for it does not outgrow that of the rest.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
 Progress = Callable[[str, int, int], None]
 
 #: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
-OVERLAP = 64
+OVERLAP = 40
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
 #: Side of the middle part that a photo's grain is measured in.
 _GRAIN_SIDE = 768
 #: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
 #: together they have this share of the photo.
-_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 448 * 448, 128, 24, 12, 1 / 12
+_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 592 * 592, 128, 24, 12, 1 / 24
 
 
 @dataclass(frozen=True)

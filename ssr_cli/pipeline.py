@@ -284,7 +284,7 @@ class Enlarging:
         before = desharpen(y, gain)
         noise = left_alone(state.noise, gain, self.work.grain.to(y.device), models.suite.config.consistency)
         restored = held(image, before, state.weights, noise, tile, models, self.options.consistency)
-        restored = refocused(restored, y, state.radius_px, self.priors[-1], tile, models, self.options.kept_blur)
+        restored = refocused(restored, image, y, state.radius_px, self.priors[-1], tile, models, self.options.kept_blur)
         return with_split(restored, image, state.weights, tile, models) if self.wanted.invented else restored
 
 

@@ -19,7 +19,6 @@ from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine
 from ssr_cli.memory import release
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
@@ -28,7 +27,7 @@ from ssr_cli.suite import Models
 from ssr_cli.tiling import Tile
 
 #: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
-_RESTORER, _FLOW, _CONSISTENCY = 48, 24, 16
+_RESTORER, _FLOW, _CONSISTENCY = 32, 24, 8
 #: AMF attends in strips of so many rows, with more around them than its convolutions reach.
 _STRIP, _REACH = 64, 8
 #: Rows of noise made at a time.
@@ -176,12 +175,20 @@ def held(
 
 
 def refocused(
-    restored: Restored, y: Tensor, radius_px: Tensor, prior: PhotoPrior, tile: Tile, models: Models, strength: float
+    restored: Restored,
+    around: Tensor,
+    y: Tensor,
+    radius_px: Tensor,
+    prior: PhotoPrior,
+    tile: Tile,
+    models: Models,
+    strength: float,
 ) -> Restored:
     """A finished tile whose meant blur is given back.
 
     Args:
         restored: the tile.
+        around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
         y: (1, 3, h, w) of the padded tile.
         radius_px: (1, 1, h, w) likewise, HR px.
         prior: of the photo.
@@ -193,7 +200,7 @@ def refocused(
         return restored
     scale = models.dictionary.scale
     rows, columns = tile.inner(scale)
-    image = upscale_bicubic(y, scale).clamp(0, 1)
+    image = around.clone()
     image[(0, slice(None), rows, columns)] = restored.core.to(image)
     kept = keep_focus(image, y, radius_px, prior.sharpest_px.to(y.device), strength)
     return replace(restored, core=kept[(0, slice(None), rows, columns)].cpu())
@@ -253,7 +260,7 @@ def restore_tile(
     _relieve(tile, models)
     image, y = _part(image, nearest.within(nearer, scale)), _part(y, nearest.within(near))
     restored = held(image, before, weights, noise, nearest, models, options.consistency)
-    restored = refocused(restored, y, radius_px, priors[-1], nearest, models, options.kept_blur)
+    restored = refocused(restored, image, y, radius_px, priors[-1], nearest, models, options.kept_blur)
     if wanted.invented:
         restored = with_split(restored, image, weights, nearest, models)
     return restored if sure is None else replace(restored, confidence=sure.cpu())

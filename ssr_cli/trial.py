@@ -16,7 +16,7 @@ too wide.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +55,7 @@ class Verdict:
         patches: how many were judged.
         advantage: nats per patch by which the claim is better than each rival; negative where the rival is.
         single: name of the best single kernel.
+        fallback: name of the kernel to assume for the whole photo instead, where the claim is not supported.
     """
 
     verdict: str
@@ -62,6 +63,7 @@ class Verdict:
     patches: int
     advantage: dict[str, float]
     single: str | None = None
+    fallback: str | None = None
 
 
 def try_claim(
@@ -170,7 +172,7 @@ def _judged(advantage: dict[str, float], patches: int, single: str) -> Verdict:
     reason = (
         f"At places that were kept from the estimate {what} the photo better, by {-advantage[worst]:.2f} nats a patch."
     )
-    return Verdict("not supported", reason, patches, rounded, single)
+    return Verdict("not supported", reason, patches, rounded, single, single)
 
 
 def patch_places(height: int, width: int, within: Tensor | None = None) -> Tensor:
@@ -229,6 +231,13 @@ def try_photo(
     if not corners:
         return Verdict("not tested", "The photo is too small to hide a part of it.", 0, {})
     return try_claim(photo.rgb, torch.cat(claims), torch.cat(corners), models.dictionary)
+
+
+def supported_options(options: UpscaleOptions, verdict: Verdict) -> UpscaleOptions:
+    """Options that do not hold a result to kernels which the photo contradicts: what disagrees is only reported."""
+    if verdict.verdict != "not supported" or options.consistency != "project":
+        return options
+    return replace(options, consistency="report")
 
 
 def _claim(

@@ -44,7 +44,7 @@ def test_the_subject_is_left_alone_and_the_background_is_the_photo_enlarged() ->
     bicubic = upscale_bicubic(y, 4).clamp(0, 1)
     assert torch.allclose(kept[..., 28 * 4 :], bicubic[..., 28 * 4 :], atol=1e-6)
     reduced = keep_focus(image, y, _half_blurred(7.0), torch.tensor([1.2]), FOCUS["reduce"])
-    assert torch.allclose(reduced, (image + kept) / 2, atol=1e-6)
+    assert torch.equal(reduced[..., : 18 * 4], kept[..., : 18 * 4])
     assert torch.equal(keep_focus(image, y, _half_blurred(7.0), torch.tensor([1.2]), 0.0), image)
 
 

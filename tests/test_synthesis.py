@@ -117,3 +117,25 @@ def test_the_demo_is_a_photograph_with_its_truth() -> None:
     radius = (2 * (first.covariance[0] + first.covariance[1])).clamp_min(0).sqrt()
     # the lens's own blur adds in quadrature, so the radius follows the thin lens's from above
     assert float(torch.corrcoef(torch.stack([radius.flatten(), expected.flatten()]))[0, 1]) > 0.8
+
+
+def test_a_scenes_lens_blurs_some_of_it_and_mostly_focuses_in_it() -> None:
+    rng = np.random.default_rng(5)
+    focused = 0
+    for _ in range(200):
+        farthest = float(rng.uniform(0, 0.6))
+        nearest = float(rng.uniform(farthest + 0.1, 1.0))
+        alpha, beta = blur_models.scene_lens(rng, nearest, farthest)
+        ends = [abs(alpha * d + beta) for d in (nearest, farthest)]
+        assert 2.0 <= max(ends) * 1.0001 <= 18.1
+        focus = -beta / alpha
+        focused += farthest <= focus <= nearest
+        assert farthest - 0.5 * (nearest - farthest) < focus < nearest + 0.5 * (nearest - farthest)
+    assert 150 < focused < 200
+
+
+def test_three_lenses_in_ten_hardly_blur() -> None:
+    rng = np.random.default_rng(6)
+    kernels = torch.stack([blur_models.lens_blur(rng, 4.0) for _ in range(300)])
+    variances = moments(kernels, 1)[:2].mean(0)  # a scale of 1 has no sensor's box to take off
+    assert 0.28 < float((variances < 0.7**2).float().mean()) < 0.46

@@ -239,6 +239,18 @@ def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_pat
     assert not torch.equal(a.lr, a.clean)
 
 
+@pytest.mark.usefixtures("small")
+def test_the_share_of_processed_photos_is_as_asked_and_validation_keeps_its_own(photos: Path, tmp_path: Path) -> None:
+    pools = [
+        run.load_pool(_options("scenes", photos, tmp_path, processed=p), torch.device("cpu"), print) for p in (0.0, 1.0)
+    ]
+    none, all_ = (torch.cat([pool.crops(8, 16, (1, i)).gain for i in range(3)]) for pool in pools)
+    assert not none.any()
+    assert all_.any(1).float().mean() > 0.3
+    first, second = (pool.crops(8, 16, (1, 0), validation=True) for pool in pools)
+    assert torch.equal(first.lr, second.lr)
+
+
 def test_spoiled_depth_is_wrong_but_in_the_same_units() -> None:
     depth = torch.rand(40, 1, 4, 4)
     depth = torch.nn.functional.interpolate(depth, size=(24, 24), mode="bilinear").clamp(0, 1)
@@ -265,6 +277,7 @@ class _MetaPool(pool.ScenePool):
 
     def __init__(self) -> None:
         self.device = torch.device("meta")
+        self.processed = 0.5
         self.count = self.held_out = 3
         channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
         sides = {"hr": 128}

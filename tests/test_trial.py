@@ -121,6 +121,46 @@ def test_hidden_places_tell_nothing(tiny_models) -> None:
         assert bool(hidden[y : y + 16, x : x + 16].all())
 
 
+@pytest.mark.parametrize(("verdict", "consistency"), [("supported", "project"), ("not supported", "report")])
+def test_a_result_is_not_held_to_kernels_the_photo_contradicts(
+    verdict: str, consistency: str, tiny_checkpoint, tmp_path, capsys, monkeypatch
+) -> None:
+    """Through the command: the output is that of --consistency report, and both the file and the person hear of it."""
+    import json
+
+    from ssr_cli import trial
+    from ssr_cli.cli import main
+    from ssr_cli.views import to_picture
+
+    to_picture(torch.rand(3, 24, 32)).save(tmp_path / "a.png")
+    said = trial.Verdict(verdict, "Because.", 20, {}, "sharp", "sharp" if verdict == "not supported" else None)
+    monkeypatch.setattr(trial, "try_photo", lambda *rest: said)
+
+    def made(name: str, *flags: str) -> dict:
+        asked = ["upscale", str(tmp_path / "a.png"), "-o", str(tmp_path / name), "--model", str(tiny_checkpoint)]
+        with pytest.raises(SystemExit) as stopped:
+            main([*asked, *flags, "--json"])
+        captured = capsys.readouterr()
+        assert not stopped.value.code, captured.err
+        return {**json.loads(captured.out.splitlines()[-1]), "err": captured.err}
+
+    tried = made("t.png", "--test")
+    made("p.png", "--consistency", consistency)
+    assert (tmp_path / "t.png").read_bytes() == (tmp_path / "p.png").read_bytes()
+    assert tried["verdict"]["verdict"] == verdict
+    assert tried["consistency"] == consistency
+    assert ("not held" in tried["err"]) == (verdict == "not supported")
+
+
+def test_a_wrong_claim_names_what_to_assume_instead() -> None:
+    rgb = _photo(shapes.gaussian(2.5, 2.5))
+    wrong = try_claim(rgb, *_claim("Gaussian, sigma 4.2 x 1.6 px at 120 deg", rgb), DICTIONARY)
+    assert wrong.fallback == wrong.single is not None
+    instead = try_claim(rgb, *_claim(wrong.fallback, rgb), DICTIONARY)
+    assert instead.verdict == "supported"
+    assert instead.fallback is None
+
+
 def test_folds_cover_everything_once() -> None:
     total = sum(fold(100, 130, 24, n).long() for n in range(4))
     assert torch.equal(total, torch.ones(100, 130, dtype=torch.long))

@@ -14,7 +14,11 @@ from safetensors.torch import save_file
 
 from ssr_cli import catalogue, fetch, weights
 from ssr_cli.errors import WeightsError
+from ssr_cli.frames import Photo
+from ssr_cli.image.reading import read_photo
 from ssr_cli.paths import digest
+from ssr_cli.pipeline import upscale
+from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import SuiteConfig, load_models
 from tests.conftest import TINY, tiny_suite
 from tests.golden.lite import FILE, TOLERANCE, answers
@@ -46,6 +50,14 @@ def test_the_bundled_checkpoint_answers_as_when_it_was_made() -> None:
     assert set(found) == set(expected)
     for name, tensor in found.items():
         assert torch.allclose(tensor, expected[name], atol=TOLERANCE[name]), name
+
+
+def test_tiles_read_as_far_as_the_bundled_weights_look() -> None:
+    models = load_models(weights.load_checkpoint("lite"), torch.device("cpu"))
+    sample = read_photo(ASSETS / "sample.png")
+    photo = Photo(torch.cat([sample.rgb, sample.rgb.flip(2)], 2)[:, :112, :160])
+    whole, tiled = (upscale(photo, models, UpscaleOptions(tile=tile)).photo.rgb for tile in (0, 56))
+    assert float((whole - tiled).abs().max()) <= 0.1 / 255
 
 
 def _table(tmp_path: Path, monkeypatch, file: dict[str, object] | None = None, **values: object) -> Path:

@@ -33,6 +33,7 @@ class BenchJob:
     ablate: bool
     force: bool
     trial: bool = False
+    kept: bool = False
 
 
 def run(job: BenchJob, console: Console) -> None:
@@ -53,6 +54,8 @@ def run(job: BenchJob, console: Console) -> None:
         raise UsageError(
             "--trial tries the kernels of synthetic sets.", "Use it with --synthetic, --sets and --out alone."
         )
+    if job.kept and (not job.sets or job.trial or job.outputs or job.table or job.ablate):
+        raise UsageError("--kept renders sharp photos out of focus.", "Use it with --synthetic and --out alone.")
     for path in (job.out, job.table):
         if path is not None:
             check_writable(path, job.force)
@@ -71,6 +74,13 @@ def run(job: BenchJob, console: Console) -> None:
         from ssr_cli.evaluation.rgbd import score_depth
 
         score_depth(job.folders, models, job.options, job.limit, console, job.out)
+        return
+    if job.kept:
+        from ssr_cli.evaluation.kept_focus import score_kept
+        from ssr_cli.paths import expand_folder
+
+        photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
+        score_kept(photos, models, job.options, job.limit, console, job.out)
         return
     if job.sets:
         from ssr_cli.evaluation.measured_kernels import read_kernels

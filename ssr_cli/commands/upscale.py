@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from ssr_cli.console import Tell
     from ssr_cli.depth_source import DepthSource
     from ssr_cli.enlarge import PhotoEnlarging
-    from ssr_cli.frames import Findings, Photo
+    from ssr_cli.frames import DepthMap, Findings, Photo
     from ssr_cli.places import Progress
     from ssr_cli.suite import Models
+    from ssr_cli.trial import Verdict
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class UpscaleJob:
     sidecar: bool = False
     save_invented: bool = False
     save_confidence: bool = False
+    trial: bool = False
 
 
 def run(job: UpscaleJob, console: Console) -> None:
@@ -77,25 +79,55 @@ def run(job: UpscaleJob, console: Console) -> None:
         from ssr_cli.tile_pass import Wanted
 
         bits, few = photo.metadata.get("bits", 8), None if extras else FEW_PIXELS
-        wanted = Wanted(job.save_invented, job.save_confidence)
-        work = PhotoEnlarging(photo, models, job.options, tell, source(photo), bits, few, wanted)
+        wanted, depth, options, verdict = (
+            Wanted(job.save_invented, job.save_confidence),
+            source(photo),
+            job.options,
+            None,
+        )
+        if job.trial:
+            options, verdict = tried(photo, models, options, tell, depth)
+        work = PhotoEnlarging(photo, models, options, tell, depth, bits, few, wanted)
         found = write(work, target, job.force, job.files.strip)
     for incident in found.incidents:
         console.warning(f"{job.photo}: {incident}")
     write_views(photo, found, models, extras, job.force)
+    if verdict is not None:
+        say_verdict(verdict, console)
     if found.invented_share is not None:
         share = f"{100 * found.invented_share:.0f} %"
         console.hint(f"{share} of the detail's energy is invented: the photo would be the same without it.")
     if recorder:
-        asked = (job.options, job.files, job.model, job.depth, job.depth_invert)
+        asked = (options, job.files, job.model, job.depth, job.depth_invert)
         size = (work.colours.height, work.colours.width)
         record = recorder.record(target, size, found, photo, models, *asked)
         extras = {**extras, "sidecar": write_sidecar(record, target, job.force)}
     console.result(
-        describe(job.photo, target, extras, work, found)
+        {
+            **describe(job.photo, target, extras, work, found),
+            **({} if verdict is None else {"verdict": asdict(verdict), "consistency": options.consistency}),
+        }
         if console.mode == "json"
         else "\n".join(map(str, (target, *extras.values())))
     )
+
+
+def tried(
+    photo: Photo, models: Models, options: UpscaleOptions, tell: Progress, depth: DepthMap | None
+) -> tuple[UpscaleOptions, Verdict]:
+    """Put the kernels on trial; where the photo contradicts them, the result is not held to them."""
+    from ssr_cli.trial import supported_options, try_photo
+
+    verdict = try_photo(photo, models, options, tell, depth)
+    return supported_options(options, verdict), verdict
+
+
+def say_verdict(verdict: Verdict, console: Console) -> None:
+    """What the trial said, and what followed from it."""
+    if verdict.verdict != "not supported":
+        console.hint(f"Kernels {verdict.verdict}: {verdict.reason}")
+        return
+    console.warning(f"Kernels not supported: {verdict.reason} The result was not held to them.")
 
 
 def load(model: str, options: UpscaleOptions, console: Console) -> Models:

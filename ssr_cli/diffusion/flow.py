@@ -64,9 +64,13 @@ class Flow(nn.Module):
         Returns:
             (B, 3, H, W), float32, encoded, not clipped.
         """
+        entered = self.net.stem(self._inputs(z, t, mean, features))
+        out = self.head(self.net.body(entered, fused.pyramid))
+        return mean + F.pixel_shuffle(out.float(), self.config.scale)
+
+    def _inputs(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor) -> Tensor:
+        """All that the net sees on the LR grid but the condition, (B, inputs, h, w)."""
         s = self.config.scale
         offset = F.pixel_unshuffle((z - mean) / self.config.noise, s)
         time = t.view(-1, 1, 1, 1).expand(-1, 1, *offset.shape[-2:]).to(offset.dtype)
-        inputs = [offset, F.pixel_unshuffle(mean - 0.5, s), features.to(offset.dtype), time]
-        out = self.head(self.net(torch.cat(inputs, 1), fused.pyramid))
-        return mean + F.pixel_shuffle(out.float(), s)
+        return torch.cat([offset, F.pixel_unshuffle(mean - 0.5, s), features.to(offset.dtype), time], 1)

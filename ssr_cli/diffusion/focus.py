@@ -6,10 +6,13 @@ taken as meant by how much larger it is than at the photo's sharpest places.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import upscale_bicubic
 
 #: Blur radii beyond the sharpest place's at which keeping begins and is complete, HR px: up to the first the blur of a
@@ -17,6 +20,10 @@ from ssr_cli.models.blocks import upscale_bicubic
 _BEGINS_PX, _COMPLETE_PX = 1.5, 3.5
 #: Side of the window that calms the mask, LR pixels.
 _WINDOW = 5
+#: Sigma of the Gaussian that looks as soft as a disk of radius 1; with the second moment alone it would be a half.
+_SIGMA_OF_RADIUS = 0.54
+#: Sigmas of the levels that blur is mixed from, px; the largest is that of the dictionary's widest disk.
+_LEVELS = (0.0, 0.7, 1.2, 1.8, 2.6, 3.6, 4.8, 6.0)
 
 
 def meant(radius_px: Tensor, sharpest_px: Tensor) -> Tensor:
@@ -35,10 +42,48 @@ def meant(radius_px: Tensor, sharpest_px: Tensor) -> Tensor:
     return calm * calm * (3 - 2 * calm)
 
 
-def keep_focus(image: Tensor, y: Tensor, radius_px: Tensor, sharpest_px: Tensor, strength: float) -> Tensor:
-    """Give places whose blur was meant their blur back, at the size it has in the photo.
+def reblurred(image: Tensor, sigma_px: Tensor) -> Tensor:
+    """Blur every place by its own round Gaussian.
 
-    Interpolation of the photo has just that blur and no detail of its own, so it is what such places become.
+    A few levels of blur are mixed so that the variance of each place is right.
+
+    Args:
+        image: (B, 3, H, W).
+        sigma_px: (B, 1, H, W), pixels; more than the largest level counts as that.
+
+    Returns:
+        (B, 3, H, W).
+    """
+    wanted, out = sigma_px.square(), torch.zeros_like(image)
+    for i, level in enumerate(_LEVELS):
+        below = 1.0 if i == 0 else (wanted - _LEVELS[i - 1] ** 2) / (level**2 - _LEVELS[i - 1] ** 2)
+        last = i + 1 == len(_LEVELS)
+        above = 1.0 if last else (_LEVELS[i + 1] ** 2 - wanted) / (_LEVELS[i + 1] ** 2 - level**2)
+        weight = torch.minimum(torch.ones_like(wanted) * below, torch.ones_like(wanted) * above).clamp(0, 1)
+        if bool(weight.any()):
+            out = out + weight * _gaussian(image, level)
+    return out
+
+
+def _gaussian(image: Tensor, sigma: float) -> Tensor:
+    """Round Gaussian blur, borders repeated."""
+    if not sigma:
+        return image
+    reach = math.ceil(3 * sigma)
+    axis = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
+    bell = torch.exp(-0.5 * (axis / sigma).square())
+    bell = (bell / bell.sum()).expand(image.shape[1], 1, 1, -1)
+    padded = F.pad(image, (reach,) * 4, mode="replicate")
+    along = F.conv2d(padded, bell, groups=image.shape[1])
+    return F.conv2d(along, bell.mT, groups=image.shape[1])
+
+
+def keep_focus(image: Tensor, y: Tensor, radius_px: Tensor, sharpest_px: Tensor, strength: float) -> Tensor:
+    """Give places whose blur was meant a share of their blur back.
+
+    All of it is what interpolation of the photo has: just that blur, and no detail of its own. Of less, the restored
+    picture is blurred anew, by that share of the radius; mixing it with the photo would leave its finest detail visible
+    through the blur.
 
     Args:
         image: (B, 3, h s, w s), encoded, restored everywhere.
@@ -50,6 +95,12 @@ def keep_focus(image: Tensor, y: Tensor, radius_px: Tensor, sharpest_px: Tensor,
     Returns:
         (B, 3, h s, w s), encoded, 0..1.
     """
-    scale = image.shape[-1] // y.shape[-1]
-    share = strength * F.interpolate(meant(radius_px, sharpest_px), size=image.shape[-2:], mode="bilinear")
-    return torch.lerp(image, upscale_bicubic(y, scale).to(image).clamp(0, 1), share.to(image))
+    if not strength:
+        return image
+    scale, size = image.shape[-1] // y.shape[-1], image.shape[-2:]
+    sure = F.interpolate(meant(radius_px, sharpest_px), size=size, mode="bilinear").to(image)
+    if strength == 1:
+        return torch.lerp(image, upscale_bicubic(y, scale).to(image).clamp(0, 1), sure)
+    sigma = _SIGMA_OF_RADIUS * strength * F.interpolate(radius_px, size=size, mode="bilinear").to(image)
+    soft = linear_to_srgb(reblurred(srgb_to_linear(image), sure.sqrt() * sigma)).clamp(0, 1)
+    return torch.where(sure > 0, soft, image)

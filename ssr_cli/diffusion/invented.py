@@ -17,6 +17,11 @@ from ssr_cli.physics.projection import chebyshev
 #: Iterations of the split; with fewer, fine detail that the photo does determine counts as invented.
 _STEPS = 12
 
+#: Sides of the neighbourhoods that the spread of samples and slopes are averaged over, HR px.
+_SPREAD_WINDOW, _SLOPE_WINDOW = 9, 21
+#: How much of a radius' error shows in the slopes' square, chosen on rendered scenes.
+_SLOPE_SHARE = 0.5
+
 
 @dataclass(frozen=True)
 class Split:
@@ -59,11 +64,17 @@ def split(image: Tensor, operator: SpatiallyVariantBlur) -> Split:
     return Split(shown, image - shown)
 
 
+def _around(plane: Tensor, window: int) -> Tensor:
+    """Mean over `window` x `window` pixels, borders repeated."""
+    return F.avg_pool2d(F.pad(plane, (window // 2,) * 4, mode="replicate"), window, 1)
+
+
 def expected_error(mean: Tensor, samples: Tensor, confidence_px: Tensor, noise: Tensor) -> Tensor:
     """Root mean square error that each pixel of a result may have.
 
     Three doubts add in quadrature: the prior's (the spread of its samples), the kernels' (a radius that is wrong by a
-    pixel misplaces a share of the local slope), and the photo's own noise.
+    pixel misplaces a share of the slopes around), and the photo's own noise. Few samples say little of one pixel, and
+    an edge may be as far away as kernels reach: both are means over neighbours.
 
     Args:
         mean: (B, 3, H, W) posterior mean, encoded.
@@ -74,16 +85,16 @@ def expected_error(mean: Tensor, samples: Tensor, confidence_px: Tensor, noise: 
     Returns:
         (B, 1, H, W), encoded units.
     """
-    spread = samples.var(0, unbiased=True).mean(1, keepdim=True)
+    spread = _around(samples.var(0, unbiased=True).mean(1, keepdim=True), _SPREAD_WINDOW)
     grey = F.pad(mean.mean(1, keepdim=True), (1,) * 4, mode="replicate")
     dy = (grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]) / 2
     dx = (grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]) / 2
-    slope = F.avg_pool2d(F.pad(dy.square() + dx.square(), (4,) * 4, mode="replicate"), 9, 1)
+    slope = _around(dy.square() + dx.square(), _SLOPE_WINDOW)
 
     def up(plane: Tensor) -> Tensor:
         return F.interpolate(plane.float(), size=mean.shape[-2:], mode="bilinear")
 
-    return (spread + slope * up(confidence_px).square() + up(noise).square()).sqrt()
+    return (spread + _SLOPE_SHARE * slope * up(confidence_px).square() + up(noise).square()).sqrt()
 
 
 def confidence(error: Tensor) -> Tensor:

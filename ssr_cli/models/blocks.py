@@ -36,12 +36,26 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map (B, width, h, w) to the same; condition (B, C, h, w) or (B, C, 1, 1)."""
-        h = self.conv1(x)
-        if self.modulate is not None and condition is not None:
-            gain, shift = self.modulate(condition).chunk(2, 1)
-            h = h * (1 + gain) + shift
-        out: Tensor = x + self.conv2(F.silu(h))
-        return out
+        told = self.modulate(condition).chunk(2, 1) if self.modulate is not None and condition is not None else None
+        return _learning(self, x, told) if torch.is_grad_enabled() else _in_place(self, x, told)
+
+
+def _learning(block: ResBlock, x: Tensor, told: tuple[Tensor, ...] | None) -> Tensor:
+    """A block whose steps are kept for the gradient."""
+    h: Tensor = block.conv1(x)
+    if told is not None:
+        h = h * (1 + told[0]) + told[1]
+    out: Tensor = x + block.conv2(F.silu(h))
+    return out
+
+
+def _in_place(block: ResBlock, x: Tensor, told: tuple[Tensor, ...] | None) -> Tensor:
+    """The same to the bit; every step overwrites the last one, which saves half of the block's memory and some time."""
+    h: Tensor = block.conv1(x)
+    if told is not None:
+        h = h.mul_(told[0].add_(1)).add_(told[1])
+    out: Tensor = block.conv2(F.silu(h, inplace=True))
+    return out.add_(x)
 
 
 class UNet(nn.Module):
@@ -93,7 +107,18 @@ class UNet(nn.Module):
         Returns:
             (B, widths[0], h, w).
         """
-        h: Tensor = self.stem(x)
+        return self.body(self.stem(x), conditions)
+
+    def body(self, h: Tensor, conditions: Sequence[Tensor] | None = None) -> Tensor:
+        """All behind the stem, for a caller whose wide input should not stay in memory meanwhile.
+
+        Args:
+            h: (B, widths[0], h, w), what the stem gave.
+            conditions: see `forward`.
+
+        Returns:
+            (B, widths[0], h, w).
+        """
         skips: list[Tensor] = []
         last = len(self.downs)
         for level in range(last + 1):

@@ -57,6 +57,10 @@ class Restorer(nn.Module):
         """
         scale = self.config.scale
         bicubic = upscale_bicubic(y, scale)
-        undone = F.pixel_unshuffle(4 * (guess - bicubic), scale)
-        features = self.net(torch.cat([y - 0.5, undone.to(y.dtype)], 1), fused.pyramid)
+        features = self.net.body(self.net.stem(self._inputs(y, guess, bicubic)), fused.pyramid)
         return bicubic + F.pixel_shuffle(self.head(features).float(), scale), features
+
+    def _inputs(self, y: Tensor, guess: Tensor, bicubic: Tensor) -> Tensor:
+        """The photo, and what its kernels add to its interpolation, on the LR grid."""
+        undone = F.pixel_unshuffle(4 * (guess - bicubic), self.config.scale)
+        return torch.cat([y - 0.5, undone.to(y.dtype)], 1)

@@ -19,10 +19,11 @@ _LEAST = 0.25
 class _Normal:
     """`A S At` of an operator and the way back to the picture."""
 
-    def __init__(self, operator: SpatiallyVariantBlur, like: Tensor) -> None:
+    def __init__(self, operator: SpatiallyVariantBlur, like: Tensor, free: Tensor | None = None) -> None:
         self.operator = operator
         seen = operator.adjoint(torch.ones_like(like[:, :1]))
-        self.spread = 1.0 / seen.clamp_min(_LEAST / operator.scale**2)  # (B, 1, H, W)
+        spread = 1.0 / seen.clamp_min(_LEAST / operator.scale**2)  # (B, 1, H, W)
+        self.spread = spread if free is None else spread * free
 
     def back(self, z: Tensor) -> Tensor:
         """`S At z`, (B, C, H, W)."""
@@ -67,7 +68,12 @@ def conjugate_gradients(
 
 
 def chebyshev(
-    operator: SpatiallyVariantBlur, residual: Tensor, steps: int, low: float = 0.08, high: float = 1.05
+    operator: SpatiallyVariantBlur,
+    residual: Tensor,
+    steps: int,
+    low: float = 0.08,
+    high: float = 1.05,
+    free: Tensor | None = None,
 ) -> Tensor:
     """The same correction, undamped, by Chebyshev semi-iteration with constant coefficients (Golub and Varga 1961).
 
@@ -80,11 +86,12 @@ def chebyshev(
         steps: iterations, each one A and one At.
         low: smallest eigenvalue treated fully.
         high: bound on the largest eigenvalue; above 1 because reduced dictionaries have small negative lobes.
+        free: (B, C, H, W), 1 where a value may be changed and 0 where it may not; eigenvalues only become smaller.
 
     Returns:
         (B, C, H, W) to be added to x.
     """
-    normal = _Normal(operator, residual)
+    normal = _Normal(operator, residual, free)
     centre, half = (high + low) / 2, (high - low) / 2
     z = torch.zeros_like(residual)
     r = residual

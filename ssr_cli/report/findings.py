@@ -143,7 +143,10 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("unexplained", f"{255 * summary['noise']:.1f} / 255"),
     ]
     if "verdict" in summary:
-        told.insert(0, ("kernels", f"{summary['verdict']['verdict'].upper()}: {summary['verdict']['reason']}"))
+        verdict = summary["verdict"]
+        told.insert(0, ("kernels", f"{verdict['verdict'].upper()}: {verdict['reason']}"))
+        if verdict.get("fallback"):
+            told.insert(1, ("instead", f"assume one kernel for the whole photo: {verdict['fallback']}"))
     return told
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from ssr_cli.physics.sharpening import bells, log_gain, sharpen, soften
 from ssr_cli.synthesis.jpeg import jpeg
 
-#: Share of photos that a camera processed.
-_PROCESSED = 0.55
+#: Share of photos that a camera processed, where nothing else is asked for.
+PROCESSED = 0.5
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
 
@@ -51,9 +51,9 @@ def add_noise(rgb: Tensor, gaussian: float, poisson: float, rng: np.random.Gener
     return rgb + normal * (gaussian**2 + poisson * rgb.clamp(0, 1)).sqrt()
 
 
-def draw_processed(count: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+def draw_processed(count: int, rng: np.random.Generator, share: float = PROCESSED) -> npt.NDArray[np.bool_]:
     """Which of `count` photos a camera processed before it saved them; the others are as the sensor gave them."""
-    return rng.random(count) < _PROCESSED
+    return rng.random(count) < share
 
 
 def as_focused(
@@ -76,7 +76,7 @@ def as_focused(
     """
     b = len(hr)
     camera = np.where(rng.random(b) < 0.9, rng.uniform(0.5, 1.2, b), _SHARP)
-    reduced = np.where(rng.random(b) < 0.25, rng.uniform(0.3, 0.9, b), _SHARP)
+    reduced = np.where(rng.random(b) < 0.2, rng.uniform(0.3, 0.9, b), _SHARP)
     sigmas = _column(np.where(processed, camera, reduced), hr)
     return soften(hr, sigmas), soften(clean, sigmas * clean.shape[-1] / hr.shape[-1])
 

@@ -101,8 +101,8 @@ def photo_layers(
 ) -> list[Layer]:
     """A background photo and cut-outs of others before it, nearest last, disparities spread over 0..1."""
     background = _picture(source, count, rng)
-    if rng.random() < 0.5:
-        background = _soften(background, float(rng.uniform(0.4, 1.5)))
+    if rng.random() < 0.25:
+        background = _soften(background, float(rng.uniform(0.4, 1.2)))
     size = background.shape[-1]
     behind = _background_disparity(size, rng)
     layers = [Layer(decode(background), torch.ones(size, size), behind)]
@@ -116,6 +116,14 @@ def photo_layers(
 def _boost_highlights(layers: list[Layer], gain: float) -> list[Layer]:
     """Restore some of the light a camera clipped: bokeh of lamps needs it."""
     return [replace(a, rgb=a.rgb * (1 + gain * ((a.rgb.amax(0) - 0.85) / 0.15).clamp(0, 1))) for a in layers]
+
+
+def _disparities(layers: list[Layer]) -> tuple[float, float]:
+    """The largest and the smallest disparity of a scene."""
+    return (
+        max(float(layer.disparity.max()) for layer in layers),
+        min(float(layer.disparity.min()) for layer in layers),
+    )
 
 
 def _light(rng: np.random.Generator) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -143,19 +151,19 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
     kind = rng.random()
     scale = dictionary.scale
     alpha_beta = None
-    if kind < 0.30:
+    if kind < 0.2:
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
         blur = blur_models.uniform(blur_models.random_optical(rng), scale)
-    elif kind < 0.50:
+    elif kind < 0.34:
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
         blur = blur_models.smooth_field(rng, scale)
     else:
-        layers = photo_layers(source, count, int(rng.integers(0, 5)), rng, decode)
+        layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, decode)
         if rng.random() < 0.25:
             layers = _boost_highlights(layers, float(rng.uniform(0.5, 4)))
-        alpha_beta = blur_models.random_lens(rng)
+        alpha_beta = blur_models.scene_lens(rng, *_disparities(layers))
         motion = blur_models.motion_blur(rng, 10.0) if rng.random() < 0.12 else None
-        base = blur_models.lens_blur(rng, 2.2)
+        base = blur_models.lens_blur(rng, 2.0)
         blur = blur_models.thin_lens(rng, *alpha_beta, base, scale, motion)
     rendered = render(layers, blur, dictionary, encode)
     return replace(rendered, alpha_beta=alpha_beta)

@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", default=TrainOptions.suite)
     for name in ("scenes", "steps", "batch", "crop", "seed", "threads", "workers", "validate_every"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(TrainOptions, name))
-    for name in ("minutes", "learning_rate", "perceptual", "adversarial"):
+    for name in ("minutes", "learning_rate", "processed", "perceptual", "adversarial"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(TrainOptions, name))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true")

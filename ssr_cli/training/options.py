@@ -26,6 +26,7 @@ class TrainOptions:
         workers: processes that render scenes.
         compile: compile the networks with torch.compile.
         lpips_weights: LPIPS file, for the flow's perceptual term.
+        processed: share of crops that a camera processed (sharpened, denoised, compressed).
         perceptual: weight of that term against the L1 of the end point.
         adversarial: weight of the flow's critic, 0 for none.
         validate_every: optimiser steps between validations.
@@ -51,6 +52,7 @@ class TrainOptions:
     workers: int = 2
     compile: bool = False
     lpips_weights: Path | None = None
+    processed: float = 0.5
     perceptual: float = 0.35
     adversarial: float = 0.0
     validate_every: int = 250

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.synthesis.degrade import as_focused, draw_processed, shoot
+from ssr_cli.synthesis.degrade import PROCESSED, as_focused, draw_processed, shoot
 from ssr_cli.synthesis.photo_scenes import random_scene
 
 SHARD = 40
@@ -98,9 +98,12 @@ class ScenePool:
         shards: files of `render_scenes`.
         held_out: scenes at the end kept for validation.
         device: where the pool lives (a GPU holds it whole: 1.8 MB a scene).
+        processed: share of training crops that a camera processed; of validation crops it is always the same.
     """
 
-    def __init__(self, shards: Sequence[Path], held_out: int, device: torch.device) -> None:
+    def __init__(
+        self, shards: Sequence[Path], held_out: int, device: torch.device, processed: float = PROCESSED
+    ) -> None:
         parts = [load_file(p) for p in shards]
         self.data = {
             k: torch.cat([p.pop(k) for p in parts]).to(device)
@@ -109,6 +112,7 @@ class ScenePool:
         self.count = len(self.data["clean"]) - held_out
         self.held_out = held_out
         self.device = device
+        self.processed = processed
 
     def crops(self, batch: int, side: int, seed: tuple[int, ...], validation: bool = False) -> Crops:
         """Random crops, a pure function of the seed.
@@ -137,7 +141,7 @@ class ScenePool:
 
         # A loss is often asked for under autocast; half precision would be noise in the photos.
         with torch.autocast(self.device.type, enabled=False):
-            processed = draw_processed(batch, rng)
+            processed = draw_processed(batch, rng, PROCESSED if validation else self.processed)
             hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), processed, rng)
             shot = shoot(clean, processed, rng)
         return Crops(

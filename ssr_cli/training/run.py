@@ -25,7 +25,7 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     shards = render_shards(
         render_scenes, photos, folder, options.scenes, SHARD, options.seed, options.workers, progress
     )
-    return ScenePool(shards, held_out=SHARD, device=device)
+    return ScenePool(shards, held_out=SHARD, device=device, processed=options.processed)
 
 
 def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, ...]) -> Suite:

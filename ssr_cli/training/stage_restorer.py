@@ -80,7 +80,8 @@ class RestorerStage:
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: the logarithm of each crop's mean squared error, as decibels have it.
 
-        Squares, so that what is in doubt is averaged and not chosen; logarithms, so that flat and rich crops count alike.
+        Squares, so that what is in doubt is averaged and not chosen; logarithms, so that flat and rich crops count
+        alike.
         """
         seed = (self.options.seed, 2, step)
         crops = self.pool.crops(self.options.batch, self.options.crop, seed)

@@ -25,6 +25,16 @@ def finite(value: Any) -> Any:
     return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+def _on_one_line(value: dict[str, Any]) -> str:
+    """JSON with its text as it is, or escaped where a file's name is no text or breaks lines (U+2028)."""
+    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(finite(value), allow_nan=False)
+    return text if len(text.splitlines()) == 1 else json.dumps(finite(value), allow_nan=False)
+
+
 class Console:
     """Where everything said goes.
 
@@ -39,7 +49,7 @@ class Console:
     def result(self, value: str | dict[str, Any]) -> None:
         """A result, on stdout: text for a person, an object for a machine."""
         if isinstance(value, dict):
-            print(json.dumps(finite(value), ensure_ascii=False, allow_nan=False), flush=True)
+            print(_on_one_line(value), flush=True)
         else:
             print(value, flush=True)
 

@@ -1,7 +1,8 @@
 """The journal of a batch: what was finished, by content and options, so that a run that was stopped goes on.
 
 One JSON object a line, flushed to the disk before the next photo begins. A line that was torn by a crash is ignored:
-its photo is done again.
+its photo is done again. Several batches may work on one folder, also from several hosts: bytes far behind the journal's
+end are locked, one while a line is written and one for every result that somebody is at.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ssr_cli.errors import OutputError
+from ssr_cli.locks import free_byte, lock_byte
 from ssr_cli.settings import FileOptions, UpscaleOptions
 
 NAME = ".ssr-batch.jsonl"
+#: Bytes that are locked: to write a line, and from here on for results.
+_LINE, _RESULTS = 2**40, 2**40 + 1
 
 
 def options_key(options: UpscaleOptions, files: FileOptions, model: str, depth: str) -> str:
@@ -49,23 +53,49 @@ class Journal:
         self.path = folder / NAME
         self.options = options
         self.done: dict[tuple[str, str], dict[str, Any]] = {}
+        self._read = 0
         try:
-            if self.path.exists():
-                # by newline alone: names may hold what splitlines takes for one (U+0085, U+2028)
-                for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
-                    self._learn(line)
-            with self.path.open("a", encoding="utf-8") as file:
-                if file.tell() and not self._ends_whole():
-                    file.write("\n")
+            # the one handle there may be: closing any other would let go of all locks
+            self._file = self.path.open("a+b", buffering=0)
+            self.refresh()
         except OSError as error:
             raise OutputError(
                 f"The journal {self.path} cannot be written: {error.strerror}.", "Choose another folder with -o."
             ) from error
 
-    def _ends_whole(self) -> bool:
-        with self.path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+    def close(self) -> None:
+        """Let go of everything."""
+        self._file.close()
+
+    def refresh(self) -> None:
+        """Take in what was written since the last time, here or by other batches.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+        self._file.seek(self._read)
+        text = self._file.read()
+        whole = text.rfind(b"\n") + 1
+        self._read += whole
+        # by newline alone: names may hold what splitlines takes for one (U+0085, U+2028)
+        for line in text[:whole].split(b"\n"):
+            self._learn(line.decode("utf-8", "replace"))
+
+    def claim(self, output: Path) -> bool:
+        """Take a result on, for this process alone; False where another batch is at it.
+
+        Where the file system has no locks everything can be claimed.
+        """
+        return lock_byte(self._file.fileno(), self._place(output)) is not False
+
+    def let_go(self, output: Path) -> None:
+        """What was claimed is finished or given up."""
+        free_byte(self._file.fileno(), self._place(output))
+
+    def _place(self, output: Path) -> int:
+        """The byte that stands for a result."""
+        name = os.fsencode(os.path.relpath(output, self.path.parent))
+        return _RESULTS + int.from_bytes(hashlib.sha256(name).digest()[:7])
 
     def _learn(self, line: str) -> None:
         """Take in a line; of several about one photo the last one counts."""
@@ -113,12 +143,23 @@ class Journal:
         try:
             if status == "done":
                 entry["bytes"] = output.stat().st_size
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            self._append(json.dumps(entry).encode() + b"\n")
         except OSError as error:
             raise OutputError(
                 f"The journal {self.path} cannot be written: {error.strerror}.", "Make room on the disk."
             ) from error
-        self._learn(json.dumps(entry))
+
+    def _append(self, line: bytes) -> None:
+        """A line at the end, while nobody else writes one; behind a torn one it begins anew."""
+        handle = self._file.fileno()
+        lock_byte(handle, _LINE, wait=True)
+        try:
+            if self._file.seek(0, os.SEEK_END):
+                self._file.seek(-1, os.SEEK_END)
+                line = line if self._file.read(1) == b"\n" else b"\n" + line
+            while line:
+                line = line[self._file.write(line) :]
+            os.fsync(handle)
+        finally:
+            free_byte(handle, _LINE)
+        self.refresh()

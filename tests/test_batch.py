@@ -185,9 +185,9 @@ def test_a_process_that_is_killed_stops_nothing(folder: Path, tmp_path: Path, ti
     job = BatchJob(
         folder, tmp_path, False, UpscaleOptions(device="cpu"), str(tiny_checkpoint), "lite", "skip", FileOptions()
     )
-    hands = Processes(replace(job, jobs=2), Console("quiet"))
+    hands = Processes(replace(job, jobs=2), Console("quiet"), lambda word: None)
     try:
-        tasks = [Task(n, n, folder / n, tmp_path / f"{n}.out.png") for n in ("a.png", "b.jpg", "c.png")]
+        tasks = [Task(n, n, folder / n, tmp_path / f"{n}.out.png", tmp_path / n) for n in ("a.png", "b.jpg", "c.png")]
         os.kill(hands.hands[0].process.pid, signal.SIGKILL)
         hands.hands[0].process.join()
         hands.begin(tasks[0])
@@ -196,31 +196,14 @@ def test_a_process_that_is_killed_stops_nothing(folder: Path, tmp_path: Path, ti
         while hands.at_work():
             said |= {task.name: reason for task, reason, *_ in hands.finished(block=True)}
         hands.begin(tasks[2])  # to the one that took its place
-        said |= {task.name: reason for task, reason, *_ in hands.finished(block=True)}
+        while hands.at_work():
+            said |= {task.name: reason for task, reason, *_ in hands.finished(block=True)}
     finally:
         hands.close()
     assert "was killed" in said["a.png"]
     assert said["b.jpg"] == said["c.png"] == ""
     assert (tmp_path / "c.png.out.png").exists()
     assert not list(tmp_path.glob(".ssr-*"))
-
-
-def test_two_batches_on_one_folder_lose_nothing(folder: Path, tmp_path: Path, tiny_checkpoint: Path) -> None:
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "ssr_cli", "batch", str(folder), "-r", "-o", str(out), "--json"]
-    both = [
-        subprocess.Popen([*command, "--model", str(tiny_checkpoint)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
-    said = [process.communicate(timeout=200)[0].decode() for process in both]
-    rows = [json.loads(line) for text in said for line in text.splitlines() if "input" in json.loads(line)]
-    assert len(rows) == 8
-    # where both began, the second finds the file of the first and leaves it
-    assert all(row["status"] in ("done", "kept", "skipped") or "exists already" in row["reason"] for row in rows)
-    made = sorted(p.name for p in out.rglob("*.png"))
-    assert made == ["a_x4.png", "b_x4.png", "c_x4.png", "d_x4.png"]
-    assert all(Image.open(p).size == (48, 32) for p in out.rglob("*.png"))
-    assert all(json.loads(line) for line in (out / NAME).read_text().splitlines())
 
 
 # ---------------------------------------------------------------- the journal alone

@@ -80,11 +80,14 @@ def test_publishing_is_all_or_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_file_systems_without_hard_links(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_file_systems_without_hard_links(in_one_step: bool, tmp_path: Path, monkeypatch) -> None:
     def refused(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(paths.os, "link", refused)
+    if not in_one_step:
+        monkeypatch.setattr(paths, "_renamed", lambda *_: False)
     target = tmp_path / "a.png"
     with paths.publish(target, False) as temporary:
         temporary.write_text("first")

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ssr_cli.commands.outlook import Outlook
 from ssr_cli.console import Console
 from ssr_cli.errors import BatchFailed, InputError, UsageError
 from ssr_cli.journal import NAME, Journal, options_key
 from ssr_cli.paths import digest, expand_folder, make_folder, plan_batch
 from ssr_cli.settings import FileOptions, UpscaleOptions
+from ssr_cli.temporaries import sweep
 
 #: What to do where a result exists that this batch did not make.
 ON_EXISTS = ("skip", "rename", "overwrite", "error")
+#: Seconds between two looks at what another batch is working on.
+_PATIENCE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -87,27 +93,22 @@ def run(job: BatchJob, console: Console) -> None:
     plan = planned(job)
     if job.out is not None:
         make_folder(job.out)
-    work = _Worker(job, console)
+    swept = sum(sweep(folder) for folder in sorted({target.parent for _, target in plan}))
+    if swept:
+        console.hint(f"{swept} unfinished files of a killed run were removed.")
     outcomes = []
     with console.progress(job.folder.name) as tell:
-        begun = time.monotonic()
-        for outcome in work.all(plan):
+        outlook = Outlook(len(plan), tell)
+        for outcome in _Worker(job, console, outlook).all(plan):
             outcomes.append(outcome)
-            _report(outcome, console)
-            tell(_time_left(outcomes, len(plan), time.monotonic() - begun), len(outcomes), len(plan))
+            outlook.outcome(outcome.status in ("done", "failed"))
+            _report(outcome, outlook, console)
     _summary(outcomes, console)
     failed = sum(o.status == "failed" for o in outcomes)
     if failed:
         raise BatchFailed(
             f"{failed} of {len(outcomes)} photos failed.", "The lines above say why; the others are done."
         )
-
-
-def _time_left(outcomes: list[Outcome], total: int, seconds: float) -> str:
-    """How long the rest will take, from what was worked on so far."""
-    worked = sum(o.status in ("done", "failed") for o in outcomes)
-    left = seconds / worked * (total - len(outcomes)) if worked else 0.0
-    return f"{outcomes[-1].photo.name}, about {int(left) // 60}:{int(left) % 60:02d} left"
 
 
 def planned(job: BatchJob) -> list[tuple[Path, Path]]:
@@ -144,7 +145,7 @@ def _shard(plan: list[tuple[Path, Path]], shard: str) -> list[tuple[Path, Path]]
 def _free_name(target: Path) -> Path:
     """`photo_x4-2.png`, or the next number that nobody has."""
     number = 2
-    while (free := target.with_name(f"{target.stem}-{number}{target.suffix}")).exists():
+    while os.path.lexists(free := target.with_name(f"{target.stem}-{number}{target.suffix}")):
         number += 1
     return free
 
@@ -158,56 +159,80 @@ class Task:
         sha256: of its content.
         photo: where it is.
         target: where its result goes.
+        claimed: the name it would have if that were free, which other batches know it by.
     """
 
     name: str
     sha256: str
     photo: Path
     target: Path
+    claimed: Path
 
 
 class _Worker:
     """Does one photo after another, here or in processes; the journal is written here alone."""
 
-    def __init__(self, job: BatchJob, console: Console) -> None:
+    def __init__(self, job: BatchJob, console: Console, outlook: Outlook) -> None:
         from ssr_cli.weights import locate
 
         self.job = job
         self.console = console
+        self.outlook = outlook
         model = digest(locate(job.model))
         self.journal = Journal(job.out or job.folder, options_key(job.options, job.files, model, job.depth))
 
     def all(self, plan: list[tuple[Path, Path]]) -> Iterator[Outcome]:
-        """Every photo; their failures are outcomes, not exceptions."""
+        """Every photo; their failures are outcomes, not exceptions.
+
+        What another batch is working on is put off until it is finished there, or given up.
+        """
         from ssr_cli.commands.batch_jobs import Here, Processes
 
         job = self.job
-        hands = Here(job, self.console) if job.jobs == 1 and not job.devices else Processes(job, self.console)
-        with closing(hands):
-            for photo, target in plan:
-                yield from (self._written_down(outcome) for outcome in hands.finished(block=hands.busy()))
-                ready = self._ready(photo, target)
-                if isinstance(ready, Outcome):
+        kind = Here if job.jobs == 1 and not job.devices else Processes
+        waiting, elsewhere = deque(plan), list[tuple[Path, Path]]()
+        with closing(self.journal), closing(kind(job, self.console, self.outlook.word)) as hands:
+            while waiting or elsewhere or hands.at_work():
+                done = hands.finished(block=hands.busy() or not (waiting or elsewhere))
+                yield from (self._written_down(outcome) for outcome in done)
+                if not waiting:
+                    waiting, elsewhere = deque(elsewhere), []
+                    time.sleep(_PATIENCE_S if waiting else 0)
+                if not waiting or hands.busy():
+                    continue
+                pair = waiting.popleft()
+                ready = self._ready(*pair)
+                if ready is None:
+                    elsewhere.append(pair)
+                elif isinstance(ready, Outcome):
                     yield ready
                 else:
                     hands.begin(ready)
-            while hands.at_work():
-                yield from (self._written_down(outcome) for outcome in hands.finished(block=True))
 
-    def _ready(self, photo: Path, target: Path) -> Outcome | Task:
-        """What there is to do for a photo, or why there is nothing."""
+    def _ready(self, photo: Path, target: Path) -> Outcome | Task | None:
+        """What there is to do for a photo, why there is nothing, or None if another batch is at it."""
+        if not self.journal.claim(target):
+            return None
+        ready = self._looked_at(photo, target)
+        if isinstance(ready, Outcome):
+            self.journal.let_go(target)
+        return ready
+
+    def _looked_at(self, photo: Path, target: Path) -> Outcome | Task:
+        """What there is to do for a photo that is ours, or why there is nothing."""
         name = photo.relative_to(self.job.folder).as_posix()
         try:
             sha256 = digest(photo)
+            self.journal.refresh()
         except OSError as error:
             return Outcome(photo, target, "failed", f"it cannot be read: {error.strerror}", 0.0)
         if (earlier := self.journal.finished(name, sha256)) is not None:
-            return Outcome(photo, earlier, "kept", f"finished by an earlier run; delete {NAME} to do it again", 0.0)
-        if target.exists() and self.job.on_exists == "skip":
+            return Outcome(photo, earlier, "kept", f"finished by another run; delete {NAME} to do it again", 0.0)
+        there = os.path.lexists(target)
+        if there and self.job.on_exists == "skip":
             return Outcome(photo, target, "skipped", "the output exists; --force overwrites", 0.0)
-        if target.exists() and self.job.on_exists == "rename":
-            target = _free_name(target)
-        return Task(name, sha256, photo, target)
+        free = _free_name(target) if there and self.job.on_exists == "rename" else target
+        return Task(name, sha256, photo, free, target)
 
     def _written_down(self, done: tuple[Task, str, float, tuple[str, ...]]) -> Outcome:
         """An outcome in the journal."""
@@ -216,14 +241,26 @@ class _Worker:
             self.console.warning(f"{task.photo}: {incident}")
         status = "failed" if reason else "done"
         self.journal.add(task.name, task.sha256, status, task.target, reason, seconds)
+        self.journal.let_go(task.claimed)
         return Outcome(task.photo, task.target, status, reason, seconds)
 
 
-def _report(outcome: Outcome, console: Console) -> None:
+def _report(outcome: Outcome, outlook: Outlook, console: Console) -> None:
     """One line or object per photo, as soon as it is known."""
     if console.mode == "json":
-        fields = {"input": str(outcome.photo), "output": str(outcome.output), "status": outcome.status}
-        console.result({**fields, "reason": outcome.reason, "seconds": round(outcome.seconds, 3)})
+        left = outlook.seconds
+        console.result(
+            {
+                "input": str(outcome.photo),
+                "output": str(outcome.output),
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "seconds": round(outcome.seconds, 3),
+                "number": outlook.finished,
+                "of": outlook.total,
+                "seconds_left": None if left is None else round(left, 1),
+            }
+        )
     elif outcome.status in ("done", "kept"):
         console.result(str(outcome.output))
     else:

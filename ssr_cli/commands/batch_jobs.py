@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from typing import TYPE_CHECKING, Any
 
+from ssr_cli.commands.outlook import Pace, PhotoClock, Word
 from ssr_cli.commands.upscale import load, load_depth, write
 from ssr_cli.console import Console
 from ssr_cli.errors import SsrError
@@ -20,8 +24,11 @@ if TYPE_CHECKING:
     from ssr_cli.depth_source import DepthSource
     from ssr_cli.suite import Models
 
-#: A task, why it failed or "", seconds, incidents.
+#: A task, why it failed or "", seconds, what is to be said of it.
 Done = tuple["Task", str, float, tuple[str, ...]]
+Say = Callable[[Word], None]
+#: Seconds that a process gets to tidy up before it is killed.
+_GRACE_S = 10.0
 
 
 class Hands:
@@ -30,11 +37,14 @@ class Hands:
     Args:
         job: the batch.
         console: for notes.
+        say: gets words about the photo at hand.
     """
 
-    def __init__(self, job: BatchJob, console: Console) -> None:
+    def __init__(self, job: BatchJob, console: Console, say: Say) -> None:
         self.job = job
         self.console = console
+        self.say = say
+        self.pace = Pace()
         self.loaded: tuple[Models, DepthSource] | None = None
 
     def do(self, task: Task) -> Done:
@@ -69,24 +79,26 @@ class Hands:
         from ssr_cli.maps import FEW_PIXELS
 
         models, depth = self._models()
+        watch = PhotoClock(task.photo.name, picture.width * picture.height, self.pace, self.say)
         recorder = Recorder(task.photo) if self.job.sidecar else None
-        tell = recorder.through(lambda what, done, total: None) if recorder else None
+        tell = recorder.through(watch.tell) if recorder else watch.tell
         bits, options = picture.metadata.get("bits", 8), self.job.options
         work = PhotoEnlarging(picture, models, options, tell, depth(picture), bits, FEW_PIXELS)
         found = write(work, task.target, force, files.strip)
+        self.pace.add(watch.pixels, time.monotonic() - watch.begun)
         if recorder:
             asked = (options, files, self.job.model, self.job.depth, False)
             size = (work.colours.height, work.colours.width)
             # a record never stands in the way of its result
             write_sidecar(recorder.record(task.target, size, found, picture, models, *asked), task.target, force=True)
-        return found.incidents
+        return (*picture.metadata["notes"], *found.incidents)
 
 
 class Here:
     """One task at a time, in this process."""
 
-    def __init__(self, job: BatchJob, console: Console) -> None:
-        self.hands = Hands(job, console)
+    def __init__(self, job: BatchJob, console: Console, say: Say) -> None:
+        self.hands = Hands(job, console, say)
         self.done: list[Done] = []
 
     def busy(self) -> bool:
@@ -110,23 +122,44 @@ class Here:
         """Nothing is held."""
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Signals wait until the block is over; a process begun in it has them held too, until it knows what to do."""
+    if os.name != "posix":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ready_for_signals() -> None:
+    """Ctrl-C reaches all processes, and the one that began this ends it; ended, it tidies up: `finally` blocks run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
 def _work(pipe: connection.Connection, job: BatchJob, share: int) -> None:
-    """A process: tasks come through the pipe, outcomes go back.
+    """A process: tasks come through the pipe, words and outcomes go back.
 
     Args:
         pipe: to the process that began this one.
         job: the batch.
         share: how many processes share the processors.
     """
+    _ready_for_signals()
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the one that began this ends it
     torch.set_num_threads(max(1, torch.get_num_threads() // share))
-    hands = Hands(job, Console("quiet"))
+    hands = Hands(job, Console("quiet"), pipe.send)
     while True:
         try:
             pipe.send(hands.do(pipe.recv()))
-        except (EOFError, BrokenPipeError):
+        except (EOFError, OSError):
             return
 
 
@@ -144,8 +177,12 @@ class _Hand:
 class Processes:
     """Tasks in as many processes as were asked for, spread over devices; one that dies is replaced."""
 
-    def __init__(self, job: BatchJob, console: Console) -> None:
+    def __init__(self, job: BatchJob, console: Console, say: Say) -> None:
         self.context = get_context("spawn")
+        if os.name == "posix":
+            # begun with the first process, it would let signals through in the midst of that
+            resource_tracker.ensure_running()
+        self.say = say
         devices = job.devices or (job.options.device,)
         self.count = max(job.jobs, len(devices))
         self.hands = [
@@ -156,7 +193,8 @@ class Processes:
     def _started(self, job: BatchJob) -> _Hand:
         ours, theirs = self.context.Pipe()
         process = self.context.Process(target=_work, args=(theirs, job, self.count), daemon=True)
-        process.start()
+        with _signals_held():
+            process.start()
         theirs.close()
         return _Hand(process, ours, job)
 
@@ -186,17 +224,24 @@ class Processes:
             if hand.pipe not in ready or task is None:
                 continue
             try:
-                yield hand.pipe.recv()
+                told = hand.pipe.recv()
+                if isinstance(told, Word):
+                    self.say(told)
+                    continue
                 hand.task = None
+                yield told
             except (EOFError, OSError):
                 yield task, "its process was killed; start the batch again", time.monotonic() - hand.since, ()
                 hand.pipe.close()
                 self.hands[number] = self._started(hand.job)
 
     def close(self) -> None:
-        """End all."""
+        """End all; they get a while to remove what they have not finished."""
         for hand in self.hands:
             hand.process.terminate()
+        until = time.monotonic() + _GRACE_S
         for hand in self.hands:
+            hand.process.join(max(0.0, until - time.monotonic()))
+            hand.process.kill()
             hand.process.join()
             hand.pipe.close()

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from ssr_cli.suite import Models
 
 #: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak;
-#: fitted to the measured peaks of tiles from 192 to 448 on a CPU.
-_BASE_MB, _WORK_KB = 480.0, 2.6
+#: fitted to the measured peaks of photos of one and of several tiles on a CPU.
+_BASE_MB, _WORK_KB = 370.0, 3.2
 #: Bytes of an LR pixel of the whole photo: float32 colours, depth, the decoder's copy.
 _PHOTO_BYTES = 20
 #: Seconds for loading libraries and models.
 _START_S = 3.0
-_CALIBRATION_SIDE = 128
+#: Sides of the tiles that are done to warm up and to measure; a small one alone is worked on faster than what follows.
+_CALIBRATION_SIDES = (64, 256)
 
 
 @dataclass(frozen=True)
@@ -78,20 +79,20 @@ def plan_photo(path: Path, photo: Photo, options: UpscaleOptions, pace: float | 
 
 
 def calibrated(models: Models, options: UpscaleOptions) -> float:
-    """Seconds per LR pixel worked on, from a tile of noise done twice (the first one warms up)."""
+    """Seconds per LR pixel worked on, from a tile of noise."""
     import torch
 
     from ssr_cli.frames import Photo
     from ssr_cli.pipeline import Enlarging
 
-    noise = Photo(torch.rand(3, _CALIBRATION_SIDE, _CALIBRATION_SIDE, generator=torch.Generator().manual_seed(0)))
-    seconds = 0.0
-    for _ in range(2):
+    pace = 0.0
+    for side in _CALIBRATION_SIDES:
+        noise = Photo(torch.rand(3, side, side, generator=torch.Generator().manual_seed(0)))
         start = time.monotonic()
         for _ in Enlarging(noise, models, options, map_pixels=1).bands():
             pass
-        seconds = time.monotonic() - start
-    return seconds / _CALIBRATION_SIDE**2
+        pace = (time.monotonic() - start) / side**2
+    return pace
 
 
 def downloads(model: str, depth: str) -> list[str]:

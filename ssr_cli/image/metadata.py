@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import zlib
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ssr_cli.frames import Photo, PhotoStream
+from ssr_cli.image.directories import with_thumbnail
 
 P = TypeVar("P", Photo, PhotoStream)
 _ORIENTATION = 0x0112
-#: EXIF tags of a thumbnail.
+#: EXIF tags of a thumbnail: its place and length.
 _STALE = (0x0201, 0x0202)
+#: Longest side of a thumbnail, as EXIF recommends.
+_THUMBNAIL = 160
+_ACROSS, _DOWN, _UNIT, _INCH, _CENTIMETRE = 282, 283, 296, 2, 3
 _GPS_IFD = 0x8825
 _EXIF_IFD, _EXIF_WIDTH, _EXIF_HEIGHT, _MAKER_NOTE = 0x8769, 0xA002, 0xA003, 0x927C
 TIFF_XMP, TIFF_IPTC, _TIFF_ICC = 700, 33723, 34675
@@ -29,7 +35,9 @@ _STRUCTURE = (
 _SEGMENT = 65_533
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))\d')
 #: Keys of what `--strip` drops.
-CARRIED = ("exif", "xmp", "iptc", "icc", "dpi")
+CARRIED = ("exif", "xmp", "iptc", "icc", "dpi", "thumbnail")
+#: What a PNG keeps IPTC under, by the convention of ImageMagick and ExifTool.
+_PNG_IPTC = "Raw profile type iptc"
 
 
 def without_structure(exif: Image.Exif) -> Image.Exif:
@@ -42,13 +50,14 @@ def without_structure(exif: Image.Exif) -> Image.Exif:
 def collect(image: Image.Image) -> dict[str, Any]:
     """What an opened picture carries: "exif", "xmp", "iptc", "icc" and "dpi", as far as there is any."""
     found: dict[str, Any] = {}
-    exif = without_structure(image.getexif())
+    exif = image.getexif()
     for pointer in (_EXIF_IFD, _GPS_IFD):
         exif.get_ifd(pointer)  # a TIFF's are read from the file, which must be open for it
+    if dpi := image.info.get("dpi") or _resolution(exif):
+        found["dpi"] = tuple(float(d) for d in dpi)
+    exif = without_structure(exif)
     if len(exif):
         found["exif"] = exif
-    if dpi := image.info.get("dpi"):
-        found["dpi"] = tuple(float(d) for d in dpi)
     if icc := image.info.get("icc_profile"):
         found["icc"] = bytes(icc)
     tags = getattr(image, "tag_v2", {})
@@ -57,9 +66,32 @@ def collect(image: Image.Image) -> dict[str, Any]:
         found["xmp"] = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
     blocks = image.info.get("photoshop")
     iptc = blocks.get(_IPTC_RESOURCE) if isinstance(blocks, dict) else tags.get(TIFF_IPTC)
-    if iptc:
+    if iptc or (iptc := _from_png(image.info.get(_PNG_IPTC))):
         found["iptc"] = bytes(iptc)
     return found
+
+
+def _resolution(exif: Image.Exif) -> tuple[float, float] | None:
+    """Pixels per inch that EXIF states."""
+    across, down, unit = exif.get(_ACROSS), exif.get(_DOWN), exif.get(_UNIT, _INCH)
+    if not (across and down and unit in (_INCH, _CENTIMETRE)):
+        return None
+    factor = 2.54 if unit == _CENTIMETRE else 1.0
+    return float(across) * factor, float(down) * factor
+
+
+def has_thumbnail(image: Image.Image) -> bool:
+    """Whether a picture's EXIF holds a small one."""
+    return bool(image.getexif().get_ifd(ExifTags.IFD.IFD1).get(_STALE[0]))
+
+
+def thumbnail_of(upright: Image.Image) -> bytes:
+    """A small JPEG of a picture."""
+    small = upright.convert("RGB")
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
 
 
 def collect_tags(tags: Image.Exif) -> dict[str, Any]:
@@ -68,40 +100,45 @@ def collect_tags(tags: Image.Exif) -> dict[str, Any]:
     for tag, name in ((TIFF_XMP, "xmp"), (TIFF_IPTC, "iptc"), (_TIFF_ICC, "icc")):
         if isinstance(value := tags.get(tag), bytes):
             found[name] = value
-    across, down, unit = tags.get(282), tags.get(283), tags.get(296, 2)
-    if across and down and unit in (2, 3):
-        found["dpi"] = tuple(float(d) * (2.54 if unit == 3 else 1.0) for d in (across, down))
+    if dpi := _resolution(tags):
+        found["dpi"] = dpi
     exif = without_structure(tags)
     if len(exif):
         found["exif"] = exif
     return found
 
 
-def tidy_exif(photo: Photo | PhotoStream, most: int | None = None) -> bytes | None:
-    """EXIF for the result: upright, with its size, without a thumbnail of the old one.
+def tidy_exif(photo: Photo | PhotoStream, most: int | None = None, resolution: bool = False) -> bytes | None:
+    """EXIF for the result: upright, with its size, and with a thumbnail if the photo had one.
 
     Args:
         photo: the result.
-        most: bytes the format can hold; the maker's note is dropped where there are more.
+        most: bytes the format can hold; the thumbnail and then the maker's note are dropped where there are more.
+        resolution: it is written here, for formats that have no other place for it.
     """
-    exif = photo.metadata.get("exif")
-    if exif is None:
+    exif, dpi = photo.metadata.get("exif"), photo.metadata.get("dpi") if resolution else None
+    if exif is None and dpi is None:
         return None
     out = Image.Exif()
-    out.load(exif.tobytes())
+    if exif is not None:
+        out.load(exif.tobytes())
     for tag in (_ORIENTATION, *_STALE):
         if tag in out:
             del out[tag]
+    if dpi:
+        out[_ACROSS], out[_DOWN], out[_UNIT] = dpi[0], dpi[1], _INCH
     inner = out.get_ifd(_EXIF_IFD)
     if _EXIF_WIDTH in inner or _EXIF_HEIGHT in inner:
         inner[_EXIF_WIDTH], inner[_EXIF_HEIGHT] = photo.width, photo.height
     written = out.tobytes()
-    if most is not None and len(written) > most:
+    small = photo.metadata.get("thumbnail")
+    illustrated = with_thumbnail(written, small) if small else written
+    if most is None or len(illustrated) <= most:
+        return illustrated
+    if len(written) > most:
         inner.pop(_MAKER_NOTE, None)
         written = out.tobytes()
-        if len(written) > most:
-            return None
-    return written
+    return written if len(written) <= most else None
 
 
 def tidy_xmp(photo: Photo | PhotoStream) -> bytes | None:
@@ -110,10 +147,36 @@ def tidy_xmp(photo: Photo | PhotoStream) -> bytes | None:
     return None if xmp is None else _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
+def _block(iptc: bytes) -> bytes:
+    """IPTC as one of Adobe's image resources."""
+    return b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
+
+
+def iptc_chunk(iptc: bytes) -> bytes:
+    """IPTC as the content of a PNG's zTXt chunk: the resource in hexadecimal digits."""
+    digits = _block(iptc).hex()
+    lines = [digits[i : i + 72] for i in range(0, len(digits), 72)]
+    text = "\n".join(["", "iptc", f"{len(digits) // 2:8d}", *lines, ""])
+    return _PNG_IPTC.encode() + b"\0\0" + zlib.compress(text.encode())
+
+
+def _from_png(text: object) -> bytes | None:
+    """IPTC of such a chunk's text, or None if it is anything else."""
+    lines = str(text or "").split()
+    try:
+        block = bytes.fromhex("".join(lines[2:]))
+    except ValueError:
+        return None
+    if block[:6] == b"8BIM" + struct.pack(">H", _IPTC_RESOURCE) and len(block) > 12:
+        name = 1 + block[6] + (1 + block[6]) % 2  # a text with its length in front, of even size together
+        (size,) = struct.unpack_from(">I", block.ljust(6 + name + 4, b"\0"), 6 + name)
+        return block[10 + name : 10 + name + size] or None
+    return block if block[:1] == b"\x1c" else None
+
+
 def iptc_segment(iptc: bytes) -> bytes:
     """IPTC as a JPEG's APP13 segment (Adobe's image resource block 0x0404)."""
-    block = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
-    body = b"Photoshop 3.0\0" + block
+    body = b"Photoshop 3.0\0" + _block(iptc)
     return b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
 
 

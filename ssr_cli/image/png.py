@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from ssr_cli.image.metadata import iptc_chunk
 from ssr_cli.image.rows import Layout, Samples
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -34,12 +35,14 @@ class Carried:
         dpi: pixels per inch, horizontal and vertical.
         icc: colour profile.
         xmp: an XMP packet.
+        iptc: an IPTC record.
     """
 
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
     icc: bytes | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
 
 
 def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
@@ -116,6 +119,8 @@ def write_png(blocks: Iterable[Samples], layout: Layout, path: Path, carried: Ca
             _chunk(file, b"eXIf", carried.exif)
         if carried.xmp:
             _chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + carried.xmp)
+        if carried.iptc:
+            _chunk(file, b"zTXt", iptc_chunk(carried.iptc))
         for data in _packed(blocks, layout):
             if data:
                 _chunk(file, b"IDAT", data)

@@ -6,6 +6,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,15 @@ from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
 from ssr_cli.image import tiff
 from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
-from ssr_cli.image.metadata import collect, collect_tags
+from ssr_cli.image.lengths import check_length
+from ssr_cli.image.metadata import collect, collect_tags, has_thumbnail, thumbnail_of
 from ssr_cli.settings import MAX_PIXELS
 
 _ORIENTATION = 0x0112
 #: Rows that become floats at a time.
 _ROWS = 256
+#: Pillow's modes that are read as they are or turned into one that is.
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -47,31 +52,33 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
     Raises:
         InputError: if it is missing, damaged, too large or of a kind not supported.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder.", "Use ssr batch for folders.")
-    if not path.exists():
-        raise InputError(f"{path} does not exist.", "Check the path.")
+    _find(path)
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path} is empty.", "Copy the photo again from its source.")
         if (extra := extra_of(path)) is not None:
             load_extra(path, extra)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _pillow_limit_lifted():
             warnings.simplefilter("ignore")
             if extra is RAW:
                 return _develop(path, max_pixels)
-            if (page := tiff.look(path)) is not None and page.deep:
-                return _decode_deep_tiff(path, page, max_pixels, first_frame)
-            with Image.open(path) as image:
+            if (page := tiff.look(path)) is not None:
+                _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
+                if not page.whole:
+                    raise ValueError("pieces are missing")
+                if page.deep:
+                    return _decode_deep_tiff(path)
+            # as a file: a grey TIFF that Pillow maps into memory by its name is not stood upright
+            with path.open("rb") as file, Image.open(file) as image:
                 _refuse(path, image, max_pixels, first_frame)
+                if image.format == "PNG":
+                    check_length(path)
                 if _bits(path, image) == 16:
                     return _decode_deep(path, image)
                 image.load()
                 return _decode(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a photo ssr can read.", "Use JPEG, PNG, WebP, BMP, TIFF or AVIF.") from error
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path} has more pixels than allowed.", "Allow more with --max-pixels.") from error
     except PermissionError as error:
         raise InputError(f"{path} may not be read.", "Check its permissions.") from error
     except (
@@ -92,6 +99,32 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
 
 
+def _find(path: Path) -> None:
+    """A file must be there.
+
+    Raises:
+        InputError: if it is not, or is a folder.
+    """
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except OSError as error:
+        raise InputError(f"{path} cannot be looked for: {error.strerror}.", "Check the path.") from error
+    if folder:
+        raise InputError(f"{path} is a folder.", "Use ssr batch for folders.")
+    if not there:
+        raise InputError(f"{path} does not exist.", "Check the path.")
+
+
+@contextmanager
+def _pillow_limit_lifted() -> Iterator[None]:
+    """Without Pillow's own limit of pixels: ours is checked as soon as a header was read, and can be raised."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame: bool) -> None:
     """What is not supported is refused, never silently mangled."""
     # an MPO's further pictures are previews and depth of the same photo
@@ -105,6 +138,8 @@ def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame
             f"{path} has more than 8 bits per channel in a form that is not supported.",
             "Save it as PNG or TIFF with 16 bits, in grey or RGB, with or without alpha.",
         )
+    if not deep and image.mode not in _MODES:
+        raise InputError(f"{path} has {image.mode} colours, which are not supported.", "Save it as RGB first.")
 
 
 def _refuse_extent(path: Path, size: tuple[int, int], max_pixels: int, pages: int, first_frame: bool) -> None:
@@ -160,6 +195,8 @@ def _decode(image: Image.Image) -> Photo:
     elif "icc" in metadata and not _sound(metadata["icc"]):
         del metadata["icc"]
         notes.append("the embedded colour profile is damaged and was ignored")
+    if has_thumbnail(image):
+        metadata["thumbnail"] = thumbnail_of(upright)
     if upright.mode == "PA" or "transparency" in upright.info:
         upright = upright.convert("RGBA")
     elif upright.mode == "P":
@@ -188,9 +225,8 @@ def _decode_deep(path: Path, image: ImageFile.ImageFile) -> Photo:
     return _deep_photo(deep_png.read_samples(path), collect(image))
 
 
-def _decode_deep_tiff(path: Path, page: tiff.Page, max_pixels: int, first_frame: bool) -> Photo:
+def _decode_deep_tiff(path: Path) -> Photo:
     """A TIFF with 16 bits per channel."""
-    _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
     tags = tiff.tags(path)
     samples = tiff.read_samples(path, int(tags.get(_ORIENTATION, 1)))
     return _deep_photo(samples, collect_tags(tags))

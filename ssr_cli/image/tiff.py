@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from ssr_cli.errors import InputError
 from ssr_cli.frames import PhotoStream
+from ssr_cli.image.directories import append_directory, extra_tag
 from ssr_cli.image.metadata import TIFF_IPTC, TIFF_XMP, tidy_exif, tidy_xmp
 from ssr_cli.image.rows import ROWS, Layout, Samples
 
-_EXIF, _GPS = 34665, 34853
-_UNDEFINED, _LONG, _TEXT, _BYTE = 7, 4, 2, 1
+_EXIF, _GPS, _INTEROP = 34665, 34853, 40965
+#: An extra sample that the colours were multiplied by.
+_ASSOCIATED = 1
+_UNDEFINED, _LONG8, _LONG, _BYTE = 7, 16, 4, 1
 #: Flips and turns that make a stored picture upright, by EXIF orientation: (transpose, flip rows, flip columns).
 _UPRIGHT = {
     2: (False, False, True),
@@ -45,12 +49,14 @@ class Page:
         height: rows.
         pages: of the file.
         deep: it has 16 bits per channel in a form `read_samples` knows: grey or RGB, with at most one alpha.
+        whole: it has all the pieces that its size asks for; what is missing would be filled up without a word.
     """
 
     width: int
     height: int
     pages: int
     deep: bool
+    whole: bool
 
 
 def look(path: Path) -> Page | None:
@@ -65,7 +71,11 @@ def look(path: Path) -> Page | None:
             page = opened.pages.first
             colours = {"MINISBLACK": (1, 2), "RGB": (3, 4)}.get(getattr(page.photometric, "name", ""), ())
             deep = page.dtype == np.uint16 and int(page.samplesperpixel) in colours
-            return Page(int(page.imagewidth), int(page.imagelength), len(opened.pages), deep)
+            sizes = page.databytecounts
+            whole = len(page.dataoffsets) >= math.prod(page.chunked) and min(sizes, default=0) > 0
+            if page.compression == tifffile.COMPRESSION.NONE:
+                whole = whole and 8 * sum(sizes) >= page.size * int(page.bitspersample)
+            return Page(int(page.imagewidth), int(page.imagelength), len(opened.pages), deep, whole)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
         return None
 
@@ -97,6 +107,7 @@ def read_samples(path: Path, orientation: int) -> Samples:
             page = file.pages.first
             samples: Any = page.asarray()
             planar = int(page.planarconfig or 1) == 2 and samples.ndim == 3
+            premultiplied = tuple(page.extrasamples) == (_ASSOCIATED,)
     except ValueError as error:
         if "imagecodecs" in str(error):
             raise InputError(
@@ -107,6 +118,8 @@ def read_samples(path: Path, orientation: int) -> Samples:
         samples = samples[..., None]
     elif planar:
         samples = np.moveaxis(samples, 0, -1)
+    if premultiplied:
+        samples = _divided_by_alpha(samples)
     if turn := _UPRIGHT.get(orientation):
         transpose, rows, columns = turn
         samples = np.swapaxes(samples, 0, 1) if transpose else samples
@@ -114,6 +127,15 @@ def read_samples(path: Path, orientation: int) -> Samples:
         samples = samples[:, ::-1] if columns else samples
     upright: Samples = np.ascontiguousarray(samples)
     return upright
+
+
+def _divided_by_alpha(samples: Samples) -> Samples:
+    """Colours as they were before they were multiplied by their alpha, the last channel."""
+    alpha = samples[..., -1:].astype(np.float32)
+    colours = samples[..., :-1] * np.float32(65_535) / np.maximum(alpha, 1)
+    out = samples.copy()
+    out[..., :-1] = np.minimum(colours + 0.5, 65_535)
+    return out
 
 
 def write_tiff(blocks: Iterator[Samples], layout: Layout, path: Path, photo: PhotoStream) -> None:
@@ -130,14 +152,14 @@ def write_tiff(blocks: Iterator[Samples], layout: Layout, path: Path, photo: Pho
     exif = Image.Exif()
     if tidied := tidy_exif(photo):
         exif.load(tidied)
-    inner = {pointer: dict(exif.get_ifd(pointer)) for pointer in (_EXIF, _GPS)}
+    inner = {pointer: ifd for pointer in (_EXIF, _GPS) if (ifd := dict(exif.get_ifd(pointer)))}
+    if _INTEROP in inner.get(_EXIF, {}):
+        inner[_EXIF][_INTEROP] = dict(exif.get_ifd(_INTEROP))
     large = layout.size > _LARGE
-    extra: list[tuple[int, int, int, Any, bool]] = []
-    for tag, value in exif.items():
-        if isinstance(value, str):
-            extra.append((tag, _TEXT, 0, value.rstrip("\0"), True))
+    given_tags = (extra_tag(tag, value) for tag, value in exif.items() if tag not in (_EXIF, _GPS))
+    extra = [tag for tag in given_tags if tag is not None]
     # tifffile writes no such pointers: a tag that nobody uses, one below, keeps the place in the order
-    extra += [(pointer - 1, _LONG, 1, 0, True) for pointer, ifd in inner.items() if ifd and not large]
+    extra += [(pointer - 1, _LONG8 if large else _LONG, 1, 0, True) for pointer in inner]
     if xmp := tidy_xmp(photo):
         extra.append((TIFF_XMP, _BYTE, len(xmp), xmp, True))
     if iptc := photo.metadata.get("iptc"):
@@ -168,29 +190,5 @@ def write_tiff(blocks: Iterator[Samples], layout: Layout, path: Path, photo: Pho
         bigtiff=large,
         **given,
     )
-    if not large:
-        for pointer, ifd in inner.items():
-            if ifd:
-                _append_ifd(path, pointer, ifd)
-
-
-def _append_ifd(path: Path, pointer: int, values: dict[int, Any]) -> None:
-    """Put a directory of EXIF at a TIFF's end, and turn the tag that keeps its place into one that points there."""
-    directory = TiffImagePlugin.ImageFileDirectory_v2(prefix=b"II")
-    for tag, value in values.items():
-        directory[tag] = value
-    with path.open("r+b") as file:
-        place = file.seek(0, 2)
-        place += place % 2
-        file.seek(place)
-        file.write(directory.tobytes(place))
-        file.seek(4)
-        (first,) = struct.unpack("<I", file.read(4))
-        file.seek(first)
-        (count,) = struct.unpack("<H", file.read(2))
-        for i in range(count):
-            entry = first + 2 + 12 * i
-            file.seek(entry)
-            if struct.unpack("<H", file.read(2))[0] == pointer - 1:
-                file.seek(entry)
-                file.write(struct.pack("<HHII", pointer, _LONG, 1, place))
+    for pointer, ifd in inner.items():
+        append_directory(path, pointer - 1, pointer, ifd, large)

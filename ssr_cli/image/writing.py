@@ -72,7 +72,7 @@ def _check(path: Path, width: int, height: int, transparent: bool) -> None:
 def _options(photo: PhotoStream, kind: str) -> dict[str, Any]:
     """What Pillow is told for a format."""
     options: dict[str, Any] = dict(_ENCODING[kind])
-    if exif := tidy_exif(photo, _JPEG_SEGMENT if kind == "jpg" else None):
+    if exif := tidy_exif(photo, _JPEG_SEGMENT if kind == "jpg" else None, resolution=kind != "jpg"):
         options["exif"] = exif
     if dpi := photo.metadata.get("dpi"):
         options["dpi"] = dpi
@@ -116,5 +116,9 @@ def _carried(photo: PhotoStream) -> Carried:
     exif = tidy_exif(photo)
     given = photo.metadata
     return Carried(
-        exif.removeprefix(b"Exif\0\0") if exif else None, given.get("dpi"), given.get("icc"), tidy_xmp(photo)
+        exif=exif.removeprefix(b"Exif\0\0") if exif else None,
+        dpi=given.get("dpi"),
+        icc=given.get("icc"),
+        xmp=tidy_xmp(photo),
+        iptc=given.get("iptc"),
     )

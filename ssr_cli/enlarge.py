@@ -13,9 +13,11 @@ from ssr_cli.frames import DepthMap, Findings, Photo, PhotoStream, Upscaled
 from ssr_cli.image.alpha import bleed, within_neighbours
 from ssr_cli.image.rows import in_whole_numbers
 from ssr_cli.pipeline import Enlarging, gathered
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
-from ssr_cli.tile_pass import NOTHING, Wanted
+
+#: In float32, with all maps and nothing beside it.
+_PLAIN = Delivery()
 
 
 class PhotoEnlarging:
@@ -30,9 +32,7 @@ class PhotoEnlarging:
         options: see `pipeline.Enlarging`.
         progress: receives stages.
         depth: to begin with, at the photo's size.
-        bits: see `pipeline.Enlarging`.
-        map_pixels: see `Maps`.
-        wanted: see `pipeline.Enlarging`.
+        delivery: how the result is handed over, and what beside it.
     """
 
     def __init__(
@@ -42,18 +42,16 @@ class PhotoEnlarging:
         options: UpscaleOptions,
         progress: Progress | None = None,
         depth: DepthMap | None = None,
-        bits: int | None = None,
-        map_pixels: int | None = None,
-        wanted: Wanted = NOTHING,
+        delivery: Delivery = _PLAIN,
     ) -> None:
         self.photo = photo
         self.alpha: Tensor | None = photo.metadata.get("alpha")
         self.mask: Enlarging | None = None
         colours = photo if self.alpha is None else Photo(bleed(photo.rgb, self.alpha))
-        self.colours = Enlarging(colours, models, options, progress, depth, bits, map_pixels, wanted)
+        self.colours = Enlarging(colours, models, options, progress, depth, delivery)
         if self.alpha is not None and float(self.alpha.max() - self.alpha.min()) > 0.0:
             grey, flat = Photo(self.alpha.expand(3, -1, -1)), DepthMap(torch.full_like(self.alpha, 0.5))
-            self.mask = Enlarging(grey, models, replace(options, steps=0), None, flat, map_pixels=1)
+            self.mask = Enlarging(grey, models, replace(options, steps=0), None, flat, Delivery(map_pixels=1))
 
     def stream(self) -> PhotoStream:
         """The result, to be taken once."""

@@ -21,21 +21,22 @@ from torch import Tensor
 
 from ssr_cli.canvas import Canvas
 from ssr_cli.device import pixels_that_fit
-from ssr_cli.diffusion.consistency import left_alone
 from ssr_cli.errors import UsageError
 from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_photo, prepare, refine
 from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
 from ssr_cli.image.color import resized
 from ssr_cli.maps import Maps
 from ssr_cli.models.svkr import RoundState
-from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.recovery import Recovery, checked
-from ssr_cli.settings import UpscaleOptions
-from ssr_cli.stable_pass import draw_stable
+from ssr_cli.settings import Delivery, UpscaleOptions
+from ssr_cli.stable_pass import draw_stable, held_tile
 from ssr_cli.suite import Models
-from ssr_cli.tile_pass import NOTHING, Restored, Wanted, fuse, held, refocused, restore_tile, with_split
+from ssr_cli.tile_end import Restored
+from ssr_cli.tile_pass import fuse, restore_tile
 from ssr_cli.tiling import Tile, side_that_fits
 
+#: In float32, with all maps and nothing beside it.
+_PLAIN = Delivery()
 #: Rows of a whole picture handed on at a time.
 _ROWS = 256
 
@@ -147,9 +148,7 @@ class Enlarging:
         options: scale, steps, seed, tile, consistency.
         progress: receives stages.
         depth: to begin with, at the photo's size; None estimates it.
-        bits: 8 or 16 gives bands of whole numbers where that is what comes out of the last step; None float32.
-        map_pixels: see `Maps`.
-        wanted: beside the picture; kept whole in memory, 8 bits a value.
+        delivery: how the result is handed over, and what beside it.
 
     Raises:
         UsageError: for a confidence of a Stable Diffusion prior.
@@ -163,9 +162,7 @@ class Enlarging:
         options: UpscaleOptions,
         progress: Progress | None = None,
         depth: DepthMap | None = None,
-        bits: int | None = None,
-        map_pixels: int | None = None,
-        wanted: Wanted = NOTHING,
+        delivery: Delivery = _PLAIN,
     ) -> None:
         self.options = options
         self.tell = progress or _silent
@@ -174,17 +171,16 @@ class Enlarging:
         self.height = max(1, round(photo.height * options.scale))
         self.width = max(1, round(photo.width * options.scale))
         self.native = (photo.height * self.scale, photo.width * self.scale)
-        self.bits = bits
+        self.delivery = delivery
         self.diffused = models.stable is not None and options.steps > 0
-        if self.diffused and wanted.confidence:
+        if self.diffused and delivery.confidence:
             raise UsageError("A Stable Diffusion prior gives no confidence.", "Leave --save-confidence out.")
         with torch.inference_mode():
             self.tell("estimating depth", 0, 1)
             self.work, self.recovery = _begun(photo, models, options, depth)
             self.priors = fit_rounds(self.work, self.recovery, self.tell, options.ablation.rounds)
-        self.maps = Maps(self.work, map_pixels)
+        self.maps = Maps(self.work, delivery.map_pixels)
         self.energy = _Energy()
-        self.wanted = wanted
         self.views: dict[str, Canvas] = {}
 
     def bands(self) -> Iterator[Tensor]:
@@ -217,7 +213,9 @@ class Enlarging:
         for _, row in groupby(self.work.tiles, lambda tile: tile.core.top):
             tiles = list(row)
             top = tiles[0].core.top * self.scale
-            band = Canvas(min(tiles[0].core.bottom * self.scale, height) - top, width, self.bits if final else None)
+            band = Canvas(
+                min(tiles[0].core.bottom * self.scale, height) - top, width, self.delivery.bits if final else None
+            )
             for tile in tiles:
                 self.tell("restoring", done, len(self.work.tiles))
                 for piece, restored in self.recovery.pieces(tile, attempt):
@@ -242,7 +240,7 @@ class Enlarging:
         """One tile, if it comes out well."""
         note = partial(_note, self.maps, tile)
         restored = restore_tile(
-            self.work, tile, models, options, self.priors, note, NOTHING if self.diffused else self.wanted
+            self.work, tile, models, options, self.priors, note, _PLAIN if self.diffused else self.delivery
         )
         checked(restored.core, self.work.photo[(0, slice(None), *tile.outer())])
         return restored
@@ -275,17 +273,7 @@ class Enlarging:
     @torch.inference_mode()
     def _held(self, whole: Tensor, tile: Tile, models: Models) -> Restored:
         """A tile of a whole picture held to the photo."""
-        scale, (rows, columns) = self.scale, tile.read()
-        read = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
-        y, _ = cut(self.work, tile, models)
-        state = refine(self.work, tile, models, self.priors[:-1])[-1]
-        image = whole[(None, slice(None), *read)].to(models.device)
-        gain = self.priors[-1].gain.to(y.device)
-        before = desharpen(y, gain)
-        noise = left_alone(state.noise, gain, self.work.grain.to(y.device), models.suite.config.consistency)
-        restored = held(image, before, state.weights, noise, tile, models, self.options.consistency)
-        restored = refocused(restored, image, y, state.radius_px, self.priors[-1], tile, models, self.options.kept_blur)
-        return with_split(restored, image, state.weights, tile, models) if self.wanted.invented else restored
+        return held_tile(self.work, whole, tile, models, self.options, self.priors, self.delivery)
 
 
 def gathered(bands: Iterator[Tensor], height: int, width: int) -> Tensor:
@@ -308,8 +296,7 @@ def upscale(
     options: UpscaleOptions,
     progress: Progress | None = None,
     depth: DepthMap | None = None,
-    bits: int | None = None,
-    map_pixels: int | None = None,
+    delivery: Delivery = _PLAIN,
 ) -> Upscaled:
     """Make a photo larger and keep it true, all of it in memory; the arguments are those of `Enlarging`.
 
@@ -319,7 +306,7 @@ def upscale(
     Raises:
         DeviceError: when memory runs out at the smallest tile, or a tile comes out wrong whatever is tried.
     """
-    enlarging = Enlarging(photo, models, options, progress, depth, bits, map_pixels)
+    enlarging = Enlarging(photo, models, options, progress, depth, delivery)
     rgb = gathered(enlarging.bands(), enlarging.height, enlarging.width)
     found = enlarging.findings()
     return Upscaled(

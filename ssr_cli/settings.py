@@ -102,6 +102,23 @@ class UpscaleOptions:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """How a result is handed over, and what is asked for beside it.
+
+    Attributes:
+        bits: 8 or 16 gives bands of whole numbers where that is what comes out of the last step; None float32.
+        map_pixels: how many pixels of a map are kept at most, or None for as many as fit.
+        invented: also what of the picture the photo does not determine; kept whole in memory, 8 bits a value.
+        confidence: also how sure every pixel is, kept likewise; costs further samples.
+    """
+
+    bits: int | None = None
+    map_pixels: int | None = None
+    invented: bool = False
+    confidence: bool = False
+
+
+@dataclass(frozen=True)
 class FileOptions:
     """How photos are read and written.
 

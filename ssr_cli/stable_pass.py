@@ -1,4 +1,6 @@
-"""The pipeline with a Stable Diffusion prior: AMF under any window of the latent, diffusion over the whole photo."""
+"""The pipeline with a Stable Diffusion prior: AMF under any window of the latent, diffusion over the whole photo, then
+every tile of it held to the photo.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ssr_cli.diffusion.consistency import left_alone
 from ssr_cli.diffusion.stable import Window
 from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, refine
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.physics.sharpening import desharpen
+from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
+from ssr_cli.tile_end import Restored, held, refocused, with_split
 from ssr_cli.tile_pass import cropped, fuse
 from ssr_cli.tiling import ALIGNMENT, Box, Tile
 
@@ -50,6 +55,28 @@ def conditions(
         return cropped(answer(tile), *tile.inner())
 
     return at
+
+
+def held_tile(
+    work: Work,
+    whole: Tensor,
+    tile: Tile,
+    models: Models,
+    options: UpscaleOptions,
+    priors: list[PhotoPrior],
+    delivery: Delivery,
+) -> Restored:
+    """A tile of a whole picture (3, H, W) held to the photo."""
+    scale, (rows, columns) = models.dictionary.scale, tile.read()
+    read = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
+    y, _ = cut(work, tile, models)
+    state = refine(work, tile, models, priors[:-1])[-1]
+    image = whole[(None, slice(None), *read)].to(models.device)
+    gain = priors[-1].gain.to(y.device)
+    noise = left_alone(state.noise, gain, work.grain.to(y.device), models.suite.config.consistency)
+    restored = held(image, desharpen(y, gain), state.weights, noise, tile, models, options.consistency)
+    restored = refocused(restored, image, y, state.radius_px, priors[-1], tile, models, options.kept_blur)
+    return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored
 
 
 def draw_stable(

@@ -7,14 +7,13 @@ stage leaves behind is given back before the next one begins: the peak is the la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor
 
-from ssr_cli.diffusion.consistency import field_operator, first_guess, left_alone, project
-from ssr_cli.diffusion.focus import keep_focus
-from ssr_cli.diffusion.invented import Split, confidence, expected_error, split
+from ssr_cli.diffusion.consistency import field_operator, first_guess, left_alone
+from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine
 from ssr_cli.memory import release
@@ -22,12 +21,13 @@ from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
+from ssr_cli.tile_end import Restored, held, refocused, with_split
 from ssr_cli.tiling import Tile
 
 #: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
-_RESTORER, _FLOW, _CONSISTENCY = 32, 24, 8
+_RESTORER, _FLOW, _CONSISTENCY = 32, 24, 16
 #: AMF attends in strips of so many rows, with more around them than its convolutions reach.
 _STRIP, _REACH = 64, 8
 #: Rows of noise made at a time.
@@ -36,46 +36,6 @@ _NOISE_ROWS = 256
 _SAMPLES = 4
 #: Below so many LR pixels a tile is not worth giving memory back for.
 _SMALL = 128 * 128
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is asked for beside the picture.
-
-    Attributes:
-        invented: what of it the photo does not determine.
-        confidence: how sure every pixel is; costs further samples.
-    """
-
-    invented: bool = False
-    confidence: bool = False
-
-
-#: Just the picture.
-NOTHING = Wanted()
-
-
-@dataclass(frozen=True)
-class Restored:
-    """A finished tile.
-
-    Attributes:
-        core: (3, h s, w s), encoded, on the CPU.
-        before: sum of squares of the core's residuals under the kernels before consistency, 0 without it.
-        after: the same after it.
-        count: residuals counted.
-        invented: (3, h s, w s), encoded units, what of the core the photo does not determine; or None.
-        confidence: (1, h s, w s), 0..1, or None.
-        energy: sums of squares of the invented part and of all detail.
-    """
-
-    core: Tensor
-    before: float = 0.0
-    after: float = 0.0
-    count: int = 0
-    invented: Tensor | None = None
-    confidence: Tensor | None = None
-    energy: tuple[float, float] = (0.0, 0.0)
 
 
 def dropped(options: UpscaleOptions, device: torch.device) -> Tensor | None:
@@ -149,63 +109,6 @@ def _drawn(models: Models, tile: Tile, mean: Tensor, features: Tensor, fused: Fu
     return sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
 
 
-def held(
-    image: Tensor, y: Tensor, weights: Tensor, noise: Tensor, tile: Tile, models: Models, consistency: str
-) -> Restored:
-    """A tile's picture held to its photo by its kernels.
-
-    Args:
-        image: (1, 3, h s, w s) of the padded tile.
-        y: (1, 3, h, w), as it was before the camera sharpened it.
-        weights: (1, L, h, w) of SVKR's last round.
-        noise: (1, 1, h, w), see `consistency.left_alone`.
-        tile: whose core is returned.
-        models: whose dictionary is used.
-        consistency: see `UpscaleOptions`.
-    """
-    inner = tile.inner(models.dictionary.scale)
-    if consistency == "off":
-        return Restored(image[(0, slice(None), *inner)].cpu())
-    projected = project(image, y, field_operator(weights, models.dictionary), noise)
-    before, after = projected.before[(..., *tile.inner())], projected.after[(..., *tile.inner())]
-    if consistency == "report":
-        projected, after = replace(projected, image=image), before
-    core = projected.image[(0, slice(None), *inner)].cpu()
-    return Restored(core, float(before.double().square().sum()), float(after.double().square().sum()), before.numel())
-
-
-def refocused(
-    restored: Restored,
-    around: Tensor,
-    y: Tensor,
-    radius_px: Tensor,
-    prior: PhotoPrior,
-    tile: Tile,
-    models: Models,
-    strength: float,
-) -> Restored:
-    """A finished tile whose meant blur is given back.
-
-    Args:
-        restored: the tile.
-        around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
-        y: (1, 3, h, w) of the padded tile.
-        radius_px: (1, 1, h, w) likewise, HR px.
-        prior: of the photo.
-        tile: whose core it is.
-        models: for the scale.
-        strength: share of the blur that stays, 0..1.
-    """
-    if not strength:
-        return restored
-    scale = models.dictionary.scale
-    rows, columns = tile.inner(scale)
-    image = around.clone()
-    image[(0, slice(None), rows, columns)] = restored.core.to(image)
-    kept = keep_focus(image, y, radius_px, prior.sharpest_px.to(y.device), strength)
-    return replace(restored, core=kept[(0, slice(None), rows, columns)].cpu())
-
-
 def restore_tile(
     work: Work,
     tile: Tile,
@@ -213,7 +116,7 @@ def restore_tile(
     options: UpscaleOptions,
     priors: list[PhotoPrior],
     note: Callable[[list[RoundState], Tensor], None],
-    wanted: Wanted = NOTHING,
+    delivery: Delivery,
 ) -> Restored:
     """The picture of a tile.
 
@@ -224,7 +127,7 @@ def restore_tile(
         options: steps, seed, consistency and what is left out.
         priors: of every round.
         note: gets the states of all rounds on the padded tile, and AMF's gates (1, 3, h, w) on the core.
-        wanted: beside the picture.
+        delivery: what is asked for beside the picture.
 
     Returns:
         The tile's core.
@@ -239,10 +142,10 @@ def restore_tile(
     before = desharpen(y, gain)
     guess = first_guess(before, field_operator(state.weights, models.dictionary), numbers.level * state.noise)
     noise = left_alone(state.noise, gain, work.grain.to(y.device), numbers)
-    doubt = _part(noise, nearer.within(near)) if wanted.confidence else None
+    doubt = _part(noise, nearer.within(near)) if delivery.confidence else None
     weights, noise = _part(state.weights, nearest.within(near)), _part(noise, nearest.within(near))
     before, radius_px = _part(before, nearest.within(near)), _part(state.radius_px, nearest.within(near))
-    confidence_px = _part(state.confidence_px, nearer.within(near)) if wanted.confidence else None
+    confidence_px = _part(state.confidence_px, nearer.within(near)) if delivery.confidence else None
     del state
     _relieve(tile, models)
     mean, features = models.suite.restorer(y, fused, guess)
@@ -253,41 +156,25 @@ def restore_tile(
     image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
     sure = None
     if confidence_px is not None and doubt is not None:
-        samples = torch.stack([_drawn(models, nearer, mean, features, fused, other) for other in _others(options)])
-        sure = confidence(expected_error(mean, samples, confidence_px, doubt))[(0, slice(None), *nearer.inner(scale))]
+        drawn = [image] if options.steps else []
+        drawn += [_drawn(models, nearer, mean, features, fused, o) for o in _others(options, _SAMPLES - len(drawn))]
+        error = expected_error(mean, torch.stack(drawn), confidence_px, doubt)
+        sure = confidence(error)[(0, slice(None), *nearer.inner(scale))]
     del mean, features, fused
     image = image.clamp(0, 1)
     _relieve(tile, models)
     image, y = _part(image, nearest.within(nearer, scale)), _part(y, nearest.within(near))
     restored = held(image, before, weights, noise, nearest, models, options.consistency)
     restored = refocused(restored, image, y, radius_px, priors[-1], nearest, models, options.kept_blur)
-    if wanted.invented:
+    if delivery.invented:
         restored = with_split(restored, image, weights, nearest, models)
     return restored if sure is None else replace(restored, confidence=sure.cpu())
 
 
-def _others(options: UpscaleOptions) -> list[UpscaleOptions]:
-    """The options of other samples of the same photo."""
+def _others(options: UpscaleOptions, count: int) -> list[UpscaleOptions]:
+    """The options of `count` other samples of the same photo."""
     steps = max(1, options.steps)
-    return [replace(options, steps=steps, seed=(options.seed + i) % 2**32) for i in range(_SAMPLES)]
-
-
-def with_split(restored: Restored, around: Tensor, weights: Tensor, tile: Tile, models: Models) -> Restored:
-    """A finished tile with what of it was invented.
-
-    Args:
-        restored: the tile.
-        around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
-        weights: (1, L, h, w) of SVKR's last round.
-        tile: whose core it is.
-        models: whose dictionary is used.
-    """
-    inner = (..., *tile.inner(models.dictionary.scale))
-    image = around.clone()
-    image[inner] = restored.core.to(image)
-    parts = split(image, field_operator(weights, models.dictionary))
-    energy = Split(parts.determined[inner], parts.invented[inner]).energy
-    return replace(restored, invented=parts.invented[inner][0].cpu(), energy=energy)
+    return [replace(options, steps=steps, seed=(options.seed + i) % 2**32) for i in range(1, count + 1)]
 
 
 def _understood(

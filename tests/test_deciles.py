@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from ssr_cli import pipeline
 from ssr_cli.assembly import assemble
 from ssr_cli.evaluation.deciles import error_deciles, rises
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.synthesis.demo import render_demo
-from ssr_cli.tile_pass import Wanted
 
 
 @given(st.integers(10, 200), st.integers(0, 10_000))
@@ -36,7 +35,7 @@ def test_the_error_rises_as_confidence_falls() -> None:
     sure, error = [], []
     for seed in range(4):
         scene = render_demo(seed, 256)
-        work = pipeline.Enlarging(scene.lr, models, UpscaleOptions(), wanted=Wanted(confidence=True))
+        work = pipeline.Enlarging(scene.lr, models, UpscaleOptions(), delivery=Delivery(confidence=True))
         result = pipeline.gathered(work.bands(), work.height, work.width)
         sure.append(work.findings().views["confidence"][0].flatten().float())
         error.append((result - scene.hr.rgb).abs().mean(0).flatten())

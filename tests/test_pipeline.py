@@ -17,9 +17,8 @@ from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.physics.sharpening import desharpen, log_gain, sharpen
-from ssr_cli.settings import Ablation, UpscaleOptions
+from ssr_cli.settings import Ablation, Delivery, UpscaleOptions
 from ssr_cli.suite import load_models
-from ssr_cli.tile_pass import Wanted
 from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -157,17 +156,21 @@ def test_what_fails_on_a_device_is_done_on_the_cpu(tiny_models, monkeypatch) -> 
 def test_whole_numbers_are_the_rounded_result(bits: int, largest: int, tile: int, tiny_models) -> None:
     photo = _photo(41, 50)
     exact = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile)).photo.rgb
-    whole = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile), bits=bits).photo.rgb
+    whole = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile), delivery=Delivery(bits)).photo.rgb
     assert whole.dtype == {8: torch.uint8, 16: torch.uint16}[bits]
     assert torch.equal(whole.float(), (exact.clamp(0, 1) * largest).round())
     # what is resized afterwards stays exact until then
-    other = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile, scale=2.5), bits=bits).photo.rgb
+    other = pipeline.upscale(
+        photo, tiny_models, UpscaleOptions(tile=tile, scale=2.5), delivery=Delivery(bits)
+    ).photo.rgb
     assert other.dtype == torch.float32
 
 
 def test_maps_nobody_asked_for_are_small(tiny_models) -> None:
     photo = _photo(64, 80)
-    whole, few = (pipeline.upscale(photo, tiny_models, UpscaleOptions(), map_pixels=n) for n in (None, 500))
+    whole, few = (
+        pipeline.upscale(photo, tiny_models, UpscaleOptions(), delivery=Delivery(map_pixels=n)) for n in (None, 500)
+    )
     assert torch.equal(whole.photo.rgb, few.photo.rgb)
     assert few.analysis.field.weights[0].numel() <= 500
     assert torch.allclose(few.analysis.field.radius_px, whole.analysis.field.radius_px[::4, ::4], atol=1e-5)
@@ -319,7 +322,9 @@ def test_meant_blur_stays_by_as_much_as_asked(tiny_models, monkeypatch) -> None:
 @pytest.mark.parametrize("tile", [0, 32])
 def test_what_was_invented_and_how_sure_it_is(tiny_models, tile: int) -> None:
     photo = _photo(40, 48)
-    work = pipeline.Enlarging(photo, tiny_models, UpscaleOptions(tile=tile), wanted=Wanted(True, True))
+    work = pipeline.Enlarging(
+        photo, tiny_models, UpscaleOptions(tile=tile), delivery=Delivery(invented=True, confidence=True)
+    )
     result = pipeline.gathered(work.bands(), work.height, work.width)
     found = work.findings()
     plain = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=tile)).photo.rgb

@@ -32,7 +32,7 @@ from ssr_cli.image.reading import read_photo
 from ssr_cli.image.rows import ROWS, rows_of
 from ssr_cli.image.writing import write_photo
 from ssr_cli.models.svkr import RoundState
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import Delivery, UpscaleOptions
 
 
 def _photo(height: int, width: int, mode: str = "RGB", deep: bool = False) -> Photo:
@@ -193,7 +193,7 @@ def test_a_large_photo_is_asked_at_windows_whatever_its_tiles(tiny_models, monke
 def test_a_tile_made_again_does_not_spoil_the_bands_before_it(tiny_models, monkeypatch, tmp_path: Path) -> None:
     photo = _photo(200, 64)
     options = UpscaleOptions(tile=72)
-    expected = PhotoEnlarging(photo, tiny_models, options, bits=8)
+    expected = PhotoEnlarging(photo, tiny_models, options, delivery=Delivery(8))
     write_photo(expected.stream(), tmp_path / "a.png")
     real = pipeline.restore_tile
 
@@ -204,7 +204,7 @@ def test_a_tile_made_again_does_not_spoil_the_bands_before_it(tiny_models, monke
         return replace(made, core=made.core * float("nan")) if tile.core.top == 72 and tile.core.height > 40 else made
 
     monkeypatch.setattr(pipeline, "restore_tile", fails_late)
-    again = PhotoEnlarging(photo, tiny_models, options, bits=8)
+    again = PhotoEnlarging(photo, tiny_models, options, delivery=Delivery(8))
     write_photo(again.stream(), tmp_path / "b.png")
     a, b = (np.asarray(Image.open(tmp_path / name)).astype(int) for name in ("a.png", "b.png"))
     assert int(np.abs(a - b).max()) <= 1
@@ -220,7 +220,7 @@ def test_a_photo_that_fails_in_the_middle_leaves_nothing(tiny_models, monkeypatc
         return replace(made, core=made.core * float("nan")) if tile.core.top > 60 else made
 
     monkeypatch.setattr(pipeline, "restore_tile", breaks)
-    work = PhotoEnlarging(_photo(160, 60), tiny_models, UpscaleOptions(tile=64), bits=8)
+    work = PhotoEnlarging(_photo(160, 60), tiny_models, UpscaleOptions(tile=64), delivery=Delivery(8))
     with pytest.raises(DeviceError, match="Whatever was tried"):
         write_photo(work.stream(), tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
@@ -260,13 +260,13 @@ from pathlib import Path
 from ssr_cli.enlarge import PhotoEnlarging
 from ssr_cli.image.reading import read_photo
 from ssr_cli.image.writing import write_photo
-from ssr_cli.settings import UpscaleOptions
+from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import load_models
 from ssr_cli.weights import load_checkpoint
 torch.set_num_threads(1)
 models = load_models(load_checkpoint(sys.argv[1]), torch.device("cpu"))
 work = PhotoEnlarging(
-    read_photo(Path(sys.argv[2])), models, UpscaleOptions(steps=0, tile=int(sys.argv[4])), bits=8, map_pixels=4096
+    read_photo(Path(sys.argv[2])), models, UpscaleOptions(steps=0, tile=int(sys.argv[4])), delivery=Delivery(8, 4096)
 )
 write_photo(work.stream(), Path(sys.argv[3]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

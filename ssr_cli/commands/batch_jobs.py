@@ -17,6 +17,7 @@ from ssr_cli.commands.upscale import load, load_depth, write
 from ssr_cli.console import Console
 from ssr_cli.errors import SsrError
 from ssr_cli.paths import check_writable, make_folder
+from ssr_cli.settings import Delivery
 from ssr_cli.sidecar import Recorder, write_sidecar
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Hands:
         watch = PhotoClock(task.photo.name, picture.width * picture.height, self.pace, self.say)
         recorder = Recorder(task.photo) if self.job.sidecar else None
         tell = recorder.through(watch.tell) if recorder else watch.tell
-        bits, options = picture.metadata.get("bits", 8), self.job.options
-        work = PhotoEnlarging(picture, models, options, tell, depth(picture), bits, FEW_PIXELS)
+        delivery, options = Delivery(picture.metadata.get("bits", 8), FEW_PIXELS), self.job.options
+        work = PhotoEnlarging(picture, models, options, tell, depth(picture), delivery)
         found = write(work, task.target, force, files.strip)
         self.pace.add(watch.pixels, time.monotonic() - watch.begun)
         if recorder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ssr_cli.catalogue import catalogue, hub_entry
 from ssr_cli.console import Console
 from ssr_cli.fetch import in_cache
-from ssr_cli.settings import FileOptions, UpscaleOptions
+from ssr_cli.settings import Delivery, FileOptions, UpscaleOptions
 
 if TYPE_CHECKING:
     from ssr_cli.frames import Photo
@@ -89,7 +89,7 @@ def calibrated(models: Models, options: UpscaleOptions) -> float:
     for side in _CALIBRATION_SIDES:
         noise = Photo(torch.rand(3, side, side, generator=torch.Generator().manual_seed(0)))
         start = time.monotonic()
-        for _ in Enlarging(noise, models, options, map_pixels=1).bands():
+        for _ in Enlarging(noise, models, options, delivery=Delivery(map_pixels=1)).bands():
             pass
         pace = (time.monotonic() - start) / side**2
     return pace

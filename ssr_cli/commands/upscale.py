@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ssr_cli.console import Console
 from ssr_cli.paths import check_writable, companion, output_path
-from ssr_cli.settings import FileOptions, UpscaleOptions
+from ssr_cli.settings import Delivery, FileOptions, UpscaleOptions
 from ssr_cli.sidecar import Recorder, sidecar_path, write_sidecar
 
 if TYPE_CHECKING:
@@ -76,18 +76,13 @@ def run(job: UpscaleJob, console: Console) -> None:
         tell = recorder.through(tell) if recorder else tell
         from ssr_cli.enlarge import PhotoEnlarging
         from ssr_cli.maps import FEW_PIXELS
-        from ssr_cli.tile_pass import Wanted
 
         bits, few = photo.metadata.get("bits", 8), None if extras else FEW_PIXELS
-        wanted, depth, options, verdict = (
-            Wanted(job.save_invented, job.save_confidence),
-            source(photo),
-            job.options,
-            None,
-        )
+        delivery = Delivery(bits, few, job.save_invented, job.save_confidence)
+        depth, options, verdict = source(photo), job.options, None
         if job.trial:
             options, verdict = tried(photo, models, options, tell, depth)
-        work = PhotoEnlarging(photo, models, options, tell, depth, bits, few, wanted)
+        work = PhotoEnlarging(photo, models, options, tell, depth, delivery)
         found = write(work, target, job.force, job.files.strip)
     for incident in found.incidents:
         console.warning(f"{job.photo}: {incident}")

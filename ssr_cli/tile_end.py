@@ -1,0 +1,112 @@
+"""The end of a tile: its picture held to the photo, meant blur given back, and how much of it was invented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ssr_cli.diffusion.consistency import field_operator, project
+from ssr_cli.diffusion.focus import keep_focus
+from ssr_cli.diffusion.invented import Split, split
+from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.suite import Models
+from ssr_cli.tiling import Tile
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A finished tile.
+
+    Attributes:
+        core: (3, h s, w s), encoded, on the CPU.
+        before: sum of squares of the core's residuals under the kernels before consistency, 0 without it.
+        after: the same after it.
+        count: residuals counted.
+        invented: (3, h s, w s), encoded units, what of the core the photo does not determine; or None.
+        confidence: (1, h s, w s), 0..1, or None.
+        energy: sums of squares of the invented part and of all detail.
+    """
+
+    core: Tensor
+    before: float = 0.0
+    after: float = 0.0
+    count: int = 0
+    invented: Tensor | None = None
+    confidence: Tensor | None = None
+    energy: tuple[float, float] = (0.0, 0.0)
+
+
+def held(
+    image: Tensor, y: Tensor, weights: Tensor, noise: Tensor, tile: Tile, models: Models, consistency: str
+) -> Restored:
+    """A tile's picture held to its photo by its kernels.
+
+    Args:
+        image: (1, 3, h s, w s) of the padded tile.
+        y: (1, 3, h, w), as it was before the camera sharpened it.
+        weights: (1, L, h, w) of SVKR's last round.
+        noise: (1, 1, h, w), see `consistency.left_alone`.
+        tile: whose core is returned.
+        models: whose dictionary is used.
+        consistency: see `UpscaleOptions`.
+    """
+    inner = tile.inner(models.dictionary.scale)
+    if consistency == "off":
+        return Restored(image[(0, slice(None), *inner)].cpu())
+    projected = project(image, y, field_operator(weights, models.dictionary), noise)
+    before, after = projected.before[(..., *tile.inner())], projected.after[(..., *tile.inner())]
+    if consistency == "report":
+        projected, after = replace(projected, image=image), before
+    core = projected.image[(0, slice(None), *inner)].cpu()
+    return Restored(core, float(before.double().square().sum()), float(after.double().square().sum()), before.numel())
+
+
+def refocused(
+    restored: Restored,
+    around: Tensor,
+    y: Tensor,
+    radius_px: Tensor,
+    prior: PhotoPrior,
+    tile: Tile,
+    models: Models,
+    strength: float,
+) -> Restored:
+    """A finished tile whose meant blur is given back.
+
+    Args:
+        restored: the tile.
+        around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
+        y: (1, 3, h, w) of the padded tile.
+        radius_px: (1, 1, h, w) likewise, HR px.
+        prior: of the photo.
+        tile: whose core it is.
+        models: for the scale.
+        strength: share of the blur that stays, 0..1.
+    """
+    if not strength:
+        return restored
+    scale = models.dictionary.scale
+    rows, columns = tile.inner(scale)
+    image = around.clone()
+    image[(0, slice(None), rows, columns)] = restored.core.to(image)
+    kept = keep_focus(image, y, radius_px, prior.sharpest_px.to(y.device), strength)
+    return replace(restored, core=kept[(0, slice(None), rows, columns)].cpu())
+
+
+def with_split(restored: Restored, around: Tensor, weights: Tensor, tile: Tile, models: Models) -> Restored:
+    """A finished tile with what of it was invented.
+
+    Args:
+        restored: the tile.
+        around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
+        weights: (1, L, h, w) of SVKR's last round.
+        tile: whose core it is.
+        models: whose dictionary is used.
+    """
+    inner = (..., *tile.inner(models.dictionary.scale))
+    image = around.clone()
+    image[inner] = restored.core.to(image)
+    parts = split(image, field_operator(weights, models.dictionary))
+    energy = Split(parts.determined[inner], parts.invented[inner]).energy
+    return replace(restored, invented=parts.invented[inner][0].cpu(), energy=energy)

@@ -74,7 +74,7 @@ def held_tile(
     image = whole[(None, slice(None), *read)].to(models.device)
     gain = priors[-1].gain.to(y.device)
     noise = left_alone(state.noise, gain, work.grain.to(y.device), models.suite.config.consistency)
-    restored = held(image, desharpen(y, gain), state.weights, noise, tile, models, options.consistency)
+    restored = held(image, y, desharpen(y, gain), state.weights, noise, tile, models, options.consistency)
     restored = refocused(restored, image, y, state.radius_px, priors[-1], tile, models, options.kept_blur)
     return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored
 

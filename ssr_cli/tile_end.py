@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ssr_cli.diffusion.consistency import field_operator, project
+from ssr_cli.diffusion.colour import keep_colour
+from ssr_cli.diffusion.consistency import field_operator, project, residual
 from ssr_cli.diffusion.focus import keep_focus
 from ssr_cli.diffusion.invented import Split, split
 from ssr_cli.models.lens import PhotoPrior
@@ -38,28 +39,41 @@ class Restored:
 
 
 def held(
-    image: Tensor, y: Tensor, weights: Tensor, noise: Tensor, tile: Tile, models: Models, consistency: str
+    image: Tensor,
+    y: Tensor,
+    before: Tensor,
+    weights: Tensor,
+    noise: Tensor,
+    tile: Tile,
+    models: Models,
+    consistency: str,
 ) -> Restored:
-    """A tile's picture held to its photo by its kernels.
+    """A tile's picture held to its photo: to its detail by the kernels, to its colours in any case.
 
     Args:
-        image: (1, 3, h s, w s) of the padded tile.
-        y: (1, 3, h, w), as it was before the camera sharpened it.
+        image: (1, 3, h s, w s) of the padded tile, 0..1.
+        y: (1, 3, h, w), the photo.
+        before: (1, 3, h, w), the photo as it was before the camera sharpened it.
         weights: (1, L, h, w) of SVKR's last round.
         noise: (1, 1, h, w), see `consistency.left_alone`.
         tile: whose core is returned.
         models: whose dictionary is used.
         consistency: see `UpscaleOptions`.
     """
-    inner = tile.inner(models.dictionary.scale)
+    core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
-        return Restored(image[(0, slice(None), *inner)].cpu())
-    projected = project(image, y, field_operator(weights, models.dictionary), noise)
-    before, after = projected.before[(..., *tile.inner())], projected.after[(..., *tile.inner())]
-    if consistency == "report":
-        projected, after = replace(projected, image=image), before
-    core = projected.image[(0, slice(None), *inner)].cpu()
-    return Restored(core, float(before.double().square().sum()), float(after.double().square().sum()), before.numel())
+        return Restored(keep_colour(image, y)[core].cpu())
+    operator = field_operator(weights, models.dictionary)
+    projected = project(image, before, operator, noise)
+    picture = keep_colour(projected.image if consistency == "project" else image, y)
+    inner = (..., *tile.inner())
+    unexplained, left = projected.before[inner], residual(picture, before, operator)[inner]
+    return Restored(picture[core].cpu(), _energy(unexplained), _energy(left), left.numel())
+
+
+def _energy(plane: Tensor) -> float:
+    """Sum of squares."""
+    return float(plane.double().square().sum())
 
 
 def refocused(

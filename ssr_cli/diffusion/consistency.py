@@ -171,6 +171,11 @@ def project(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor,
     return Projected(linear_to_srgb(linear).clamp(0, 1), before, after)
 
 
+def residual(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur) -> Tensor:
+    """What a sample (B, 3, H, W) leaves unexplained of a photo, `y - enc(A dec(x))`, (B, 3, h, w), encoded units."""
+    return y - _shown(operator, srgb_to_linear(x.clamp(0, 1)))
+
+
 def _shown(operator: SpatiallyVariantBlur, linear: Tensor) -> Tensor:
     """What a sample shows under the kernels, encoded, clipped as photos are: reduced operators leave 0..1 a little."""
     return linear_to_srgb(operator.forward(linear).clamp(0, 1))

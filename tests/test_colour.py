@@ -1,0 +1,47 @@
+"""Colours: the result's mean values are the photo's, channel by channel, whatever the models make of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ssr_cli import weights
+from ssr_cli.diffusion.colour import keep_colour
+from ssr_cli.frames import Photo
+from ssr_cli.image.reading import read_photo
+from ssr_cli.pipeline import upscale
+from ssr_cli.settings import UpscaleOptions
+from ssr_cli.suite import load_models
+
+SAMPLE = Path(weights.__file__).parent / "assets" / "sample.png"
+
+
+def test_a_cast_that_differs_from_place_to_place_comes_back() -> None:
+    torch.manual_seed(0)
+    y = 0.3 + 0.4 * torch.rand(1, 3, 40, 56)
+    image = torch.nn.functional.interpolate(y, scale_factor=4, mode="nearest")
+    ramp = torch.linspace(-0.1, 0.1, 224).view(1, 1, 1, -1) * torch.tensor([1.0, 0.5, -1.0]).view(1, 3, 1, 1)
+    back = keep_colour(image + ramp, y)
+    assert float((back - image)[..., 64:-64].abs().max()) < 1 / 255
+    assert float((back - image).abs().mean()) < 1.2 / 255
+    assert torch.allclose(keep_colour(image, y), image, atol=1e-6)
+
+
+def test_fine_detail_stays() -> None:
+    y = torch.full((1, 3, 32, 32), 0.5)
+    detail = 0.2 * torch.cos(torch.arange(128) * torch.pi / 2).view(1, 1, 1, -1).expand(1, 3, 128, -1)
+    kept = keep_colour(y.repeat_interleave(4, 2).repeat_interleave(4, 3) + detail, y)
+    assert float((kept - 0.5 - detail).abs().max()) < 0.1 / 255
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+@pytest.mark.parametrize("consistency", ["off", "project"])
+def test_a_photos_means_are_kept_by_the_bundled_weights(steps: int, consistency: str) -> None:
+    models = load_models(weights.load_checkpoint("lite"), torch.device("cpu"))
+    sample = read_photo(SAMPLE).rgb
+    sharpened = (sample + 1.5 * (sample - torch.nn.functional.avg_pool2d(sample[None], 3, 1, 1)[0])).clamp(0, 1)
+    for rgb in (sample[:, 20:92, 20:100], sharpened[:, 20:92, 20:100]):
+        result = upscale(Photo(rgb), models, UpscaleOptions(steps=steps, consistency=consistency)).photo.rgb
+        assert float((result.mean((1, 2)) - rgb.mean((1, 2))).abs().max()) < 0.5 / 255

@@ -169,7 +169,7 @@ class Findings:
     Attributes:
         analysis: kernels and depth it was made with.
         lr_psnr_before: LR-PSNR under the kernels before the projection, dB (None when consistency is off).
-        lr_psnr_after: the same after it.
+        lr_psnr_after: the same of the picture that is handed over.
         incidents: what went wrong on the way and was done another way, in sentences.
         views: "invented" (3, H, W) and "confidence" (1, H, W) where asked for, uint8, at four times the photo's size.
         invented_share: of the detail's energy, what the photo does not determine; None where not asked for.
@@ -191,7 +191,7 @@ class Upscaled:
         photo: the result, `round(h * scale)` x `round(w * scale)`, with the input's metadata.
         analysis: kernels and depth it was made with.
         lr_psnr_before: LR-PSNR under the kernels before the projection, dB (None when consistency is off).
-        lr_psnr_after: the same after it.
+        lr_psnr_after: the same of the picture that is handed over.
         incidents: what went wrong on the way and was done another way, in sentences.
     """
 

@@ -29,6 +29,14 @@ def test_a_cast_that_differs_from_place_to_place_comes_back() -> None:
     assert torch.allclose(keep_colour(image, y), image, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (24, 24), (33, 50)])
+def test_the_mean_of_all_of_it_is_kept_exactly(shape: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    y = 0.4 + 0.2 * torch.rand(1, 3, *shape)
+    image = 0.4 + 0.2 * torch.rand(1, 3, 4 * shape[0], 4 * shape[1]).cumsum(3).frac()
+    assert torch.allclose(keep_colour(image, y).mean((2, 3)), y.mean((2, 3)), atol=1e-5)
+
+
 def test_fine_detail_stays() -> None:
     y = torch.full((1, 3, 32, 32), 0.5)
     detail = 0.2 * torch.cos(torch.arange(128) * torch.pi / 2).view(1, 1, 1, -1).expand(1, 3, 128, -1)

@@ -25,11 +25,17 @@ def _profile() -> Tensor:
     return bell / bell.sum()
 
 
+def _mirrored(length: int, device: torch.device) -> Tensor:
+    """Where the values of an axis lie that is mirrored at its ends, `REACH` beyond them (however short it is)."""
+    places = torch.arange(-REACH, length + REACH, device=device) % (2 * length)
+    return torch.minimum(places, 2 * length - 1 - places)
+
+
 def _coarse(plane: Tensor) -> Tensor:
-    """A Gaussian mean of (B, C, h, w), replicated beyond the border."""
-    channels = plane.shape[1]
+    """A Gaussian mean of (B, C, h, w); mirrored beyond the border, so that the mean of all of it stays what it is."""
+    channels, (height, width) = plane.shape[1], plane.shape[-2:]
     row = _profile().to(plane).view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    padded = F.pad(plane, (REACH,) * 4, mode="replicate")
+    padded = plane[:, :, _mirrored(height, plane.device)][..., _mirrored(width, plane.device)]
     return F.conv2d(F.conv2d(padded, row, groups=channels), row.transpose(2, 3), groups=channels)
 
 

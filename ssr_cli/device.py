@@ -42,9 +42,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
-#: LR pixels worked on at a time: on a CPU so many need about 1.2 GB at the peak. Smaller tiles would save memory, but
-#: their surroundings cost time: a photo of many tiles takes as much per pixel as a small one, within 15 %.
-_CPU_PIXELS = 592 * 592
+#: LR pixels worked on at a time: on a CPU so many need about 1.1 GB at the peak, beside the photo and what is loaded.
+#: Smaller tiles would save memory, but their surroundings cost time.
+_CPU_PIXELS = 560 * 560
 #: Bytes that an LR pixel needs at the peak, on any device.
 BYTES_PER_PIXEL = 3500
 

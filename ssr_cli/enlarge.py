@@ -13,11 +13,8 @@ from ssr_cli.frames import DepthMap, Findings, Photo, PhotoStream, Upscaled
 from ssr_cli.image.alpha import bleed, within_neighbours
 from ssr_cli.image.rows import in_whole_numbers
 from ssr_cli.pipeline import Enlarging, gathered
-from ssr_cli.settings import Delivery, UpscaleOptions
+from ssr_cli.settings import PLAIN, Delivery, UpscaleOptions
 from ssr_cli.suite import Models
-
-#: In float32, with all maps and nothing beside it.
-_PLAIN = Delivery()
 
 
 class PhotoEnlarging:
@@ -42,7 +39,7 @@ class PhotoEnlarging:
         options: UpscaleOptions,
         progress: Progress | None = None,
         depth: DepthMap | None = None,
-        delivery: Delivery = _PLAIN,
+        delivery: Delivery = PLAIN,
     ) -> None:
         self.photo = photo
         self.alpha: Tensor | None = photo.metadata.get("alpha")

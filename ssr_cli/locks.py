@@ -8,12 +8,29 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 if os.name == "posix":
     import fcntl
 
 #: What the system answers when somebody else holds a lock.
 _HELD = (errno.EACCES, errno.EAGAIN)
+
+
+def _mode(wait: bool) -> int:
+    """For this process alone, at once or never unless it may wait."""
+    return fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+
+
+def _taken(lock: Callable[[], None]) -> bool | None:
+    """What came of asking for a lock: whether it is ours, or None where there are none."""
+    if os.name != "posix":
+        return None
+    try:
+        lock()
+    except OSError as error:
+        return False if error.errno in _HELD else None
+    return True
 
 
 def lock_file(handle: int, wait: bool = False) -> bool | None:
@@ -26,13 +43,7 @@ def lock_file(handle: int, wait: bool = False) -> bool | None:
     Returns:
         Whether it is ours now; None where there are no locks.
     """
-    if os.name != "posix":
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in _HELD else None
-    return True
+    return _taken(lambda: fcntl.flock(handle, _mode(wait)))
 
 
 def lock_byte(handle: int, place: int, wait: bool = False) -> bool | None:
@@ -46,13 +57,7 @@ def lock_byte(handle: int, place: int, wait: bool = False) -> bool | None:
     Returns:
         Whether it is ours now; None where there are no locks.
     """
-    if os.name != "posix":
-        return None
-    try:
-        fcntl.lockf(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-    except OSError as error:
-        return False if error.errno in _HELD else None
-    return True
+    return _taken(lambda: fcntl.lockf(handle, _mode(wait), 1, place))
 
 
 def free_byte(handle: int, place: int) -> None:

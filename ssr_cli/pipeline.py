@@ -28,15 +28,13 @@ from ssr_cli.image.color import resized
 from ssr_cli.maps import Maps
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.recovery import Recovery, checked
-from ssr_cli.settings import Delivery, UpscaleOptions
+from ssr_cli.settings import PLAIN, Delivery, UpscaleOptions
 from ssr_cli.stable_pass import draw_stable, held_tile
 from ssr_cli.suite import Models
 from ssr_cli.tile_end import Restored
 from ssr_cli.tile_pass import fuse, restore_tile
 from ssr_cli.tiling import Tile, side_that_fits
 
-#: In float32, with all maps and nothing beside it.
-_PLAIN = Delivery()
 #: Rows of a whole picture handed on at a time.
 _ROWS = 256
 
@@ -162,7 +160,7 @@ class Enlarging:
         options: UpscaleOptions,
         progress: Progress | None = None,
         depth: DepthMap | None = None,
-        delivery: Delivery = _PLAIN,
+        delivery: Delivery = PLAIN,
     ) -> None:
         self.options = options
         self.tell = progress or _silent
@@ -240,7 +238,7 @@ class Enlarging:
         """One tile, if it comes out well."""
         note = partial(_note, self.maps, tile)
         restored = restore_tile(
-            self.work, tile, models, options, self.priors, note, _PLAIN if self.diffused else self.delivery
+            self.work, tile, models, options, self.priors, note, PLAIN if self.diffused else self.delivery
         )
         checked(restored.core, self.work.photo[(0, slice(None), *tile.outer())])
         return restored
@@ -296,7 +294,7 @@ def upscale(
     options: UpscaleOptions,
     progress: Progress | None = None,
     depth: DepthMap | None = None,
-    delivery: Delivery = _PLAIN,
+    delivery: Delivery = PLAIN,
 ) -> Upscaled:
     """Make a photo larger and keep it true, all of it in memory; the arguments are those of `Enlarging`.
 

@@ -118,6 +118,10 @@ class Delivery:
     confidence: bool = False
 
 
+#: In float32, with all maps and nothing beside it.
+PLAIN = Delivery()
+
+
 @dataclass(frozen=True)
 class FileOptions:
     """How photos are read and written.

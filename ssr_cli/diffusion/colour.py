@@ -7,36 +7,27 @@ RealSR and DRealSR, whose true photos lie between). What people see and compare 
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-#: LR pixels over which means are kept: standard deviation of a Gaussian, and where it ends.
-_SIGMA, REACH = 5.0, 15
+from ssr_cli.diffusion.gauss import gaussian, reach_of
 
-
-@lru_cache(maxsize=1)
-def _profile() -> Tensor:
-    """The Gaussian along one axis, unit sum."""
-    axis = torch.arange(-REACH, REACH + 1, dtype=torch.float32)
-    bell = torch.exp(-0.5 * (axis / _SIGMA).square())
-    return bell / bell.sum()
+#: LR pixels over which means are kept: standard deviation of a Gaussian.
+_SIGMA = 5.0
 
 
 def _mirrored(length: int, device: torch.device) -> Tensor:
-    """Where the values of an axis lie that is mirrored at its ends, `REACH` beyond them (however short it is)."""
-    places = torch.arange(-REACH, length + REACH, device=device) % (2 * length)
+    """Where the values of an axis lie, however short, that is mirrored at its ends as far as the Gaussian reads."""
+    reach = reach_of(_SIGMA)
+    places = torch.arange(-reach, length + reach, device=device) % (2 * length)
     return torch.minimum(places, 2 * length - 1 - places)
 
 
 def _coarse(plane: Tensor) -> Tensor:
     """A Gaussian mean of (B, C, h, w); mirrored beyond the border, so that the mean of all of it stays what it is."""
-    channels, (height, width) = plane.shape[1], plane.shape[-2:]
-    row = _profile().to(plane).view(1, 1, 1, -1).expand(channels, 1, 1, -1)
-    padded = plane[:, :, _mirrored(height, plane.device)][..., _mirrored(width, plane.device)]
-    return F.conv2d(F.conv2d(padded, row, groups=channels), row.transpose(2, 3), groups=channels)
+    height, width = plane.shape[-2:]
+    return gaussian(plane[:, :, _mirrored(height, plane.device)][..., _mirrored(width, plane.device)], _SIGMA)
 
 
 def keep_colour(image: Tensor, y: Tensor) -> Tensor:

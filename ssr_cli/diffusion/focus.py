@@ -6,12 +6,11 @@ taken as meant by how much larger it is than at the photo's sharpest places.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssr_cli.diffusion.gauss import gaussian, reach_of
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import upscale_bicubic
 
@@ -69,13 +68,7 @@ def _gaussian(image: Tensor, sigma: float) -> Tensor:
     """Round Gaussian blur, borders repeated."""
     if not sigma:
         return image
-    reach = math.ceil(3 * sigma)
-    axis = torch.arange(-reach, reach + 1, device=image.device, dtype=image.dtype)
-    bell = torch.exp(-0.5 * (axis / sigma).square())
-    bell = (bell / bell.sum()).expand(image.shape[1], 1, 1, -1)
-    padded = F.pad(image, (reach,) * 4, mode="replicate")
-    along = F.conv2d(padded, bell, groups=image.shape[1])
-    return F.conv2d(along, bell.mT, groups=image.shape[1])
+    return gaussian(F.pad(image, (reach_of(sigma),) * 4, mode="replicate"), sigma)
 
 
 def keep_focus(image: Tensor, y: Tensor, radius_px: Tensor, sharpest_px: Tensor, strength: float) -> Tensor:

@@ -26,6 +26,9 @@ Focus = Annotated[
 FocusStrength = Annotated[
     float | None, typer.Option(help="Share of such blur that stays, 0 to 1, with --focus keep or reduce.")
 ]
+Source = Annotated[
+    str | None, typer.Option(help="Pixels of a camera as it saved them, or reduced (also raw, scanned); auto looks.")
+]
 Model = Annotated[str, typer.Option(help="An id of ssr models list, a .safetensors file, a folder, or user/repo.")]
 Depth = Annotated[
     str,

@@ -30,6 +30,7 @@ from ssr_cli.cli_options import (
     Scale,
     Seed,
     Sidecar,
+    Source,
     Steps,
     Strip,
     Tile,
@@ -49,6 +50,7 @@ def upscale(
     consistency: Consistency = None,
     focus: Focus = None,
     focus_strength: FocusStrength = None,
+    source: Source = None,
     model: Model = "lite",
     depth: Depth = "lite",
     depth_invert: DepthInvert = False,
@@ -115,6 +117,7 @@ def batch(
     consistency: Consistency = None,
     focus: Focus = None,
     focus_strength: FocusStrength = None,
+    source: Source = None,
     model: Model = "lite",
     depth: Depth = "lite",
     format: Format = "png",
@@ -182,6 +185,7 @@ def inspect_kernel(
     ] = True,
     device: Device = None,
     tile: Tile = None,
+    source: Source = None,
     model: Model = "lite",
     depth: Depth = "lite",
     depth_invert: DepthInvert = False,
@@ -192,7 +196,7 @@ def inspect_kernel(
     """Show what blurred a photo: depth, local kernels, blur radius, thin lens."""
     from ssr_cli.commands.inspect_kernel import InspectJob, run
 
-    options = upscale_options(device=device, tile=tile)
+    options = upscale_options(device=device, tile=tile, source=source)
     job = InspectJob(photo, out, options, model, depth, depth_invert, force, picture, html, npz, trial)
     run(job, console_of(json, quiet))
 

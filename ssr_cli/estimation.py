@@ -20,6 +20,7 @@ from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.svkr import Refining, RoundState
 from ssr_cli.physics.noise import estimate_noise
+from ssr_cli.physics.source import processed_by_camera
 from ssr_cli.recovery import BadTile, Recovery
 from ssr_cli.suite import Models
 from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
@@ -47,6 +48,7 @@ class Work:
         depth: (1, 1, h, w), disparity.
         tiles: what is worked on at a time.
         grain: (1,) standard deviation of the photo's own noise, encoded units.
+        processed: (1,) probability that these are a camera's pixels, which it processed.
         kept: the rounds so far of a photo that is one tile; with more tiles they would not fit in memory.
     """
 
@@ -54,6 +56,7 @@ class Work:
     depth: Tensor
     tiles: list[Tile]
     grain: Tensor
+    processed: Tensor
     kept: dict[Tile, Refining] = field(default_factory=dict)
 
     @property
@@ -72,15 +75,26 @@ class Work:
         return self.height + -self.height % ALIGNMENT, self.width + -self.width % ALIGNMENT
 
 
-def prepare(photo: Photo, models: Models, tile: int, given: DepthMap | None = None) -> Work:
-    """Step 1: depth of the whole photo, unless it is given at the photo's size, and the plan of tiles."""
+def prepare(
+    photo: Photo, models: Models, tile: int, given: DepthMap | None = None, processed: float | None = None
+) -> Work:
+    """Step 1: depth of the whole photo, unless it is given at the photo's size, and the plan of tiles.
+
+    Args:
+        photo: the photo.
+        models: for the depth, and where they are.
+        tile: side of a tile, 0 for none.
+        given: depth that is known.
+        processed: probability that these are a camera's pixels, which it processed; None looks at them.
+    """
     rgb = photo.rgb[None]
     if given is None:
         depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
     else:
         depth = given.disparity[None, None].clamp(0, 1)
-    grain = torch.tensor([estimate_noise(_middle(photo.rgb))])
-    work = Work(rgb, depth, [], grain)
+    middle = _middle(photo.rgb)
+    seen = processed_by_camera(middle) if processed is None else processed
+    work = Work(rgb, depth, [], torch.tensor([estimate_noise(middle)]), torch.tensor([seen]))
     return replace(work, tiles=plan_tiles(*work.size, tile, OVERLAP))
 
 
@@ -123,7 +137,7 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
         priors: what rounds 1, 2, ... said of the whole photo.
     """
     svkr = models.suite.svkr
-    run = work.kept.get(tile) or svkr.begin(*cut(work, tile, models))
+    run = work.kept.get(tile) or svkr.begin(*cut(work, tile, models), work.processed.to(models.device))
     for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
         svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
     if work.tiles == [tile]:
@@ -166,7 +180,7 @@ def _fit(work: Work, priors: list[PhotoPrior], recovery: Recovery, tell: Callabl
         tell(done, len(asked))
         samples += [found for _, found in recovery.pieces(tile, partial(_samples, work, priors, step))]
     disparity, radius, confidence, code, gain, trust = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
-    return fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0])
+    return fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0], work.processed)
 
 
 def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | None = None) -> list[PhotoPrior]:

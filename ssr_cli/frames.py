@@ -124,12 +124,14 @@ class Round:
         depth: refined.
         lens: fitted to both.
         sharpening: log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel, 0 for none.
+        processed: probability that these are a camera's pixels, which it processed.
     """
 
     field: KernelField
     depth: DepthMap
     lens: ThinLens
     sharpening: tuple[float, float] = (0.0, 0.0)
+    processed: float = 0.5
 
 
 @dataclass(frozen=True)

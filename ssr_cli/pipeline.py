@@ -55,7 +55,8 @@ def _begun(photo: Photo, models: Models, options: UpscaleOptions, depth: DepthMa
     recovery = Recovery(models, incidents, size, OVERLAP)
 
     def attempt(models: Models) -> Work:
-        return prepare(photo, models, tile_side(photo.height, photo.width, options, models.device), depth)
+        side = tile_side(photo.height, photo.width, options, models.device)
+        return prepare(photo, models, side, depth, options.processed)
 
     return recovery.whole(attempt), recovery
 

@@ -21,6 +21,8 @@ FORMATS = ("png", "jpg", "webp", "tif", "avif")
 CONSISTENCY = ("off", "report", "project")
 #: What to do with blur that was meant, and the share of it that is kept if no other is asked for.
 FOCUS = {"all": 0.0, "keep": 1.0, "reduce": 0.5}
+#: Where the pixels come from, and the probability that a camera processed them; None looks at them.
+SOURCES = {"auto": None, "camera": 1.0, "reduced": 0.0}
 #: Settings a config file or `SSR_<NAME>` may change, with their types.
 CONFIGURABLE: dict[str, type] = {"device": str, "tile": int, "steps": int, "seed": int}
 
@@ -53,6 +55,8 @@ class UpscaleOptions:
         consistency: "project" holds the result to the photo by its kernels, "report" only tells how far apart they are.
         focus: "all" sharpens everything, "keep" leaves blur that was meant, "reduce" half of it.
         focus_strength: share of meant blur that is left instead, 0..1, or None.
+        source: "camera" for pixels as a camera saved them, "reduced" for those of pictures that were made smaller, and
+            of raw or scanned ones; "auto" looks at them.
         ablation: parts to leave out.
 
     Raises:
@@ -67,6 +71,7 @@ class UpscaleOptions:
     consistency: str = "project"
     focus: str = "all"
     focus_strength: float | None = None
+    source: str = "auto"
     ablation: Ablation = Ablation()
 
     def __post_init__(self) -> None:
@@ -87,11 +92,18 @@ class UpscaleOptions:
             raise UsageError(f"There is no --consistency {self.consistency}.", f"Choose from {', '.join(CONSISTENCY)}.")
         if self.focus not in FOCUS:
             raise UsageError(f"There is no --focus {self.focus}.", f"Choose from {', '.join(FOCUS)}.")
+        if self.source not in SOURCES:
+            raise UsageError(f"There is no --source {self.source}.", f"Choose from {', '.join(SOURCES)}.")
         if self.focus_strength is not None and not 0 <= self.focus_strength <= 1:
             raise UsageError(f"A focus strength of {self.focus_strength:g} is out of range.", "Choose from 0 to 1.")
         kind, _, index = self.device.partition(":")
         if kind not in ("auto", "cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdigit())):
             raise UsageError(f"There is no device {self.device!r}.", "Use --device auto, cpu, cuda, cuda:N or mps.")
+
+    @property
+    def processed(self) -> float | None:
+        """Probability that a camera processed the pixels, where it was said; None asks the photo."""
+        return SOURCES[self.source]
 
     @property
     def kept_blur(self) -> float:

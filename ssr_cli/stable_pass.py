@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ssr_cli.diffusion.consistency import left_alone
 from ssr_cli.diffusion.stable import Window
-from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, refine
+from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, prior_on, refine
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.physics.sharpening import desharpen
@@ -72,9 +72,9 @@ def held_tile(
     y, _ = cut(work, tile, models)
     state = refine(work, tile, models, priors[:-1])[-1]
     image = whole[(None, slice(None), *read)].to(models.device)
-    gain = priors[-1].gain.to(y.device)
-    noise = left_alone(state.noise, gain, work.grain.to(y.device), models.suite.config.consistency)
-    restored = held(image, y, desharpen(y, gain), state.weights, noise, tile, models, options.consistency)
+    prior, numbers = prior_on(priors[-1], y.device), models.suite.config.consistency
+    noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
+    restored = held(image, y, desharpen(y, prior.gain), state.weights, noise, tile, models, options.consistency)
     restored = refocused(restored, image, y, state.radius_px, priors[-1], tile, models, options.kept_blur)
     return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored
 

@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from ssr_cli.diffusion.consistency import field_operator, first_guess, left_alone
+from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level, left_alone
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine
@@ -138,10 +138,11 @@ def restore_tile(
     nearest = nearer.narrow(_CONSISTENCY)
     y, _ = cut(work, near, models)
     state, fused = _understood(work, tile, near, y, models, options, priors, note)
-    gain, numbers = priors[-1].gain.to(y.device), models.suite.config.consistency
-    before = desharpen(y, gain)
-    guess = first_guess(before, field_operator(state.weights, models.dictionary), numbers.level * state.noise)
-    noise = left_alone(state.noise, gain, work.grain.to(y.device), numbers)
+    prior, numbers = prior_on(priors[-1], y.device), models.suite.config.consistency
+    before = desharpen(y, prior.gain)
+    level = guess_level(state.noise, prior.processed, numbers)
+    guess = first_guess(before, field_operator(state.weights, models.dictionary), level)
+    noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
     doubt = _part(noise, nearer.within(near)) if delivery.confidence else None
     weights, noise = _part(state.weights, nearest.within(near)), _part(noise, nearest.within(near))
     before, radius_px = _part(before, nearest.within(near)), _part(state.radius_px, nearest.within(near))

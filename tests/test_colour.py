@@ -44,6 +44,15 @@ def test_fine_detail_stays() -> None:
     assert float((kept - 0.5 - detail).abs().max()) < 0.1 / 255
 
 
+def test_light_drawn_back_into_a_clipped_lamp_leaves_no_veil() -> None:
+    photo = torch.full((1, 3, 48, 48), 0.05)
+    photo[..., 20:26, 20:26] = 1.0
+    photo[..., 18:28, 18:28] = torch.maximum(photo[..., 18:28, 18:28], torch.tensor(0.5))  # its glow
+    image = torch.full((1, 3, 192, 192), 0.05)
+    image[..., 80:104, 80:104] = 1.0  # no glow any more
+    assert float((keep_colour(image, photo) - image).abs().max()) < 0.5 / 255
+
+
 @pytest.mark.parametrize("steps", [0, 1])
 @pytest.mark.parametrize("consistency", ["off", "project"])
 def test_a_photos_means_are_kept_by_the_bundled_weights(steps: int, consistency: str) -> None:

@@ -19,6 +19,8 @@ from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
 DICTIONARY = default_dictionary()
+#: Nothing is known of where the pixels come from.
+UNTOLD = torch.tensor([0.5])
 
 
 def _guess(y: torch.Tensor) -> torch.Tensor:
@@ -29,8 +31,8 @@ def _guess(y: torch.Tensor) -> torch.Tensor:
 
 def _everything(suite: Suite, y: torch.Tensor):
     depth = suite.depth.estimate(y)
-    states = suite.svkr(y, depth, DICTIONARY)
-    prior = photo_prior(states[-1])
+    states = suite.svkr(y, depth, torch.ones(len(y)), DICTIONARY)
+    prior = photo_prior(states[-1], torch.ones(len(y)))
     fused = suite.amf(y, states[-1], prior)
     mean, features = suite.restorer(y, fused, _guess(y))
     end = suite.flow(mean, torch.zeros(len(y)), mean, features, fused)
@@ -38,8 +40,8 @@ def _everything(suite: Suite, y: torch.Tensor):
 
 
 def _unsaid(count: int) -> tuple[torch.Tensor, ...]:
-    """Kernel codes and sharpening of places that say nothing of them."""
-    return torch.zeros(1, 24, count), torch.zeros(1, 2, count), torch.ones(1, count)
+    """Kernel codes, sharpening and processing of places that say nothing of them."""
+    return torch.zeros(1, 24, count), torch.zeros(1, 2, count), torch.ones(1, count), UNTOLD
 
 
 def test_shapes_and_laws_of_every_output() -> None:
@@ -74,8 +76,8 @@ def test_every_parameter_is_trained() -> None:
 def test_each_modality_reaches_the_result() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
-    states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
-    prior = photo_prior(states[-1])
+    states = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)
+    prior = photo_prior(states[-1], UNTOLD)
     whole = suite.restorer(y, suite.amf(y, states[-1], prior), _guess(y))[0]
     for kept in ((0.0, 1.0), (1.0, 0.0)):
         less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])), _guess(y))[0]
@@ -85,8 +87,8 @@ def test_each_modality_reaches_the_result() -> None:
 def test_the_kernels_guess_reaches_the_result() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
-    states = suite.svkr(y, suite.depth.estimate(y), DICTIONARY)
-    fused = suite.amf(y, states[-1], photo_prior(states[-1]))
+    states = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)
+    fused = suite.amf(y, states[-1], photo_prior(states[-1], UNTOLD))
     with_it, without = (suite.restorer(y, fused, g)[0] for g in (_guess(y), upscale_bicubic(y, 4)))
     assert float((with_it - without).abs().max()) > 1e-5
 
@@ -95,11 +97,11 @@ def test_second_round_uses_the_photo_wide_answer() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
     depth = suite.depth.estimate(y)
-    run = suite.svkr.begin(y, depth)
-    prior = photo_prior(suite.svkr.refine(run, None, DICTIONARY))
+    run = suite.svkr.begin(y, depth, UNTOLD)
+    prior = photo_prior(suite.svkr.refine(run, None, DICTIONARY), UNTOLD)
     assert len(run.states) == 1
     again = suite.svkr.refine(run, prior, DICTIONARY)
-    whole = suite.svkr(y, depth, DICTIONARY)
+    whole = suite.svkr(y, depth, UNTOLD, DICTIONARY)
     assert torch.allclose(again.weights, whole[1].weights)
     run.states.pop()
     other = replace(prior, alpha=prior.alpha + 9)
@@ -132,7 +134,7 @@ def test_trusted_places_decide_how_much_was_sharpened() -> None:
     gain = torch.tensor([[[0.8, 0.0, 0.0], [0.2, 0.6, 0.6]]])
     trust = torch.tensor([[2.0, 1.0, 1.0]])
     d = torch.rand(1, 3)
-    prior = fit_prior(d, d, torch.ones_like(d), torch.zeros(1, 24, 3), gain, trust)
+    prior = fit_prior(d, d, torch.ones_like(d), torch.zeros(1, 24, 3), gain, trust, UNTOLD)
     assert torch.allclose(prior.gain, torch.tensor([[0.4, 0.4]]))
 
 
@@ -145,11 +147,14 @@ def test_a_checkpoint_of_an_older_version_answers_as_it_did() -> None:
         old[name] = wanted[name][:-3] if "kernel_head" in name else wanted[name]
         if name.endswith("enter.weight"):
             old[name] = wanted[name][:, :-2]
-    old["amf.kernel.0.weight"] = wanted["amf.kernel.0.weight"][:, :-2]
+    old["amf.kernel.0.weight"] = wanted["amf.kernel.0.weight"][:, :-3]
+    old["svkr.encoder.stem.weight"] = wanted["svkr.encoder.stem.weight"][:, :-9]
     models = load_models(Checkpoint(TINY.to_dict(), old, {}), torch.device("cpu"))
     y = torch.rand(1, 3, 16, 16)
-    state = models.suite.svkr(y, torch.zeros(1, 1, 16, 16), DICTIONARY)[-1]
+    state = models.suite.svkr(y, torch.zeros(1, 1, 16, 16), UNTOLD, DICTIONARY)[-1]
     assert not bool(state.gain.any())
+    told = models.suite.svkr(y, torch.zeros(1, 1, 16, 16), torch.ones(1), DICTIONARY)[-1]
+    assert torch.equal(told.weights, state.weights)
     for name, value in old.items():
         kept = models.suite.state_dict()[name]
         assert torch.equal(kept[tuple(slice(n) for n in value.shape)], value)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssr_cli import maps, pipeline
-from ssr_cli.diffusion.consistency import ConsistencyConfig, excess, field_operator, left_alone, project
+from ssr_cli.diffusion.consistency import ConsistencyConfig, excess, field_operator, guess_level, left_alone, project
 from ssr_cli.errors import DeviceError, WeightsError
 from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.blocks import upscale_bicubic
@@ -242,8 +242,13 @@ def test_less_is_corrected_where_the_camera_sharpened_or_the_photo_is_grainy() -
     unexplained = torch.full((4, 1, 2, 2), 0.02)
     gain = torch.tensor([[0.0, 0.0], [0.1, 0.3], [0.2, 0.9], [0.0, 0.0]])
     grain = torch.tensor([0.0, 0.0, 0.0, 0.05])
-    level = left_alone(unexplained, gain, grain, config)[:, 0, 0, 0]
+    unsure = torch.full((4,), 0.5)
+    level = left_alone(unexplained, gain, unsure, grain, config)[:, 0, 0, 0]
     assert torch.allclose(level, torch.tensor([0.005, 0.0125, 0.02, 0.035]))
+    processed = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    level = left_alone(unexplained, gain, processed, grain, config)[:, 0, 0, 0]
+    assert torch.allclose(level, torch.tensor([0.02, 0.0125, 0.02, 0.035]))
+    assert torch.allclose(guess_level(unexplained, processed, config)[:, 0, 0, 0], torch.tensor([0.02, *[0.005] * 3]))
 
 
 def test_excess_is_a_share() -> None:

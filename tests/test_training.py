@@ -223,7 +223,8 @@ def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_pat
     assert len(stamps) == 2
     again = run.load_pool(options, device, lambda line: None)
     assert stamps == {p: p.stat().st_mtime_ns for p in (tmp_path / "scenes").iterdir()}
-    assert (first.count, first.held_out) == (3, 3)
+    assert {int(i) for kind in first.scenes for i in kind} == {0, 1, 2}
+    assert {int(i) for kind in first.kept for i in kind} == {3, 4, 5}
     a, b, c = first.crops(4, 8, (1, 2)), again.crops(4, 8, (1, 2)), first.crops(4, 8, (1, 3))
     assert torch.equal(a.hr, b.hr)
     assert not torch.equal(a.hr, c.hr)
@@ -234,6 +235,7 @@ def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_pat
     assert torch.equal(exact.lr, a.lr)
     assert a.code.shape == (4, 24, 8, 8)
     assert a.gain.shape == (4, 2)
+    assert a.processed.shape == (4,)
     assert torch.equal(a.lr, b.lr)
     assert torch.equal(first.crops(4, 8, (1, 2)).clean, a.clean)
     assert not torch.equal(a.lr, a.clean)
@@ -246,9 +248,14 @@ def test_the_share_of_processed_photos_is_as_asked_and_validation_keeps_its_own(
     ]
     none, all_ = (torch.cat([pool.crops(8, 16, (1, i)).gain for i in range(3)]) for pool in pools)
     assert not none.any()
-    assert all_.any(1).float().mean() > 0.3
+    assert all_.any(1).float().mean() > 0.5
+    told = [torch.cat([pool.crops(8, 16, (1, i)).processed for i in range(3)]) for pool in pools]
+    for given, truth in zip(told, (0.0, 1.0), strict=True):
+        assert 0.4 < float((given == truth).float().mean()) < 0.8  # else something less sure, never the contrary
+        assert float((given - truth).abs().max()) <= 0.5
     first, second = (pool.crops(8, 16, (1, 0), validation=True) for pool in pools)
     assert torch.equal(first.lr, second.lr)
+    assert set(first.processed.tolist()) <= {0.0, 1.0}
 
 
 def test_spoiled_depth_is_wrong_but_in_the_same_units() -> None:
@@ -278,7 +285,7 @@ class _MetaPool(pool.ScenePool):
     def __init__(self) -> None:
         self.device = torch.device("meta")
         self.processed = 0.5
-        self.count = self.held_out = 3
+        self.scenes = self.kept = (np.arange(3), np.arange(3))
         channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
         sides = {"hr": 128}
         self.data = {

@@ -3,6 +3,9 @@
 Light is kept by blur, encoded values are not: a picture with more detail has lower encoded means. Cameras that sharpen
 keep encoded means instead, and a network that learnt the former darkens their photos by 3/255 on average (measured on
 RealSR and DRealSR, whose true photos lie between). What people see and compare are encoded values, so these are kept.
+
+A clipped value says only that there was no less light, or no more. A result that draws the glow of a lamp back into it
+cannot put it there, and its loss is no cast: around clipped places nothing is compared.
 """
 
 from __future__ import annotations
@@ -15,6 +18,12 @@ from ssr_cli.diffusion.gauss import gaussian, reach_of
 
 #: LR pixels over which means are kept: standard deviation of a Gaussian.
 _SIGMA = 5.0
+#: LR pixels around a clipped value that are not compared.
+_GLOW = 3
+#: Share of a surrounding that must be comparable for its shift to count in full.
+_ENOUGH = 0.2
+#: Values from here on outwards are clipped: the file's last steps.
+_BLACK, _WHITE = 1.5 / 255, 253.5 / 255
 
 
 def _mirrored(length: int, device: torch.device) -> Tensor:
@@ -30,6 +39,12 @@ def _coarse(plane: Tensor) -> Tensor:
     return gaussian(plane[:, :, _mirrored(height, plane.device)][..., _mirrored(width, plane.device)], _SIGMA)
 
 
+def _comparable(y: Tensor) -> Tensor:
+    """1 where no value of a channel is clipped nearby, else 0, (B, C, h, w)."""
+    clipped = ((y < _BLACK) | (y > _WHITE)).to(y)
+    return 1 - F.max_pool2d(clipped, 2 * _GLOW + 1, 1, _GLOW)
+
+
 def keep_colour(image: Tensor, y: Tensor) -> Tensor:
     """Give a result the photo's colours back.
 
@@ -38,9 +53,11 @@ def keep_colour(image: Tensor, y: Tensor) -> Tensor:
         y: (B, 3, h, w) photo, encoded, 0..1.
 
     Returns:
-        (B, 3, h s, w s), encoded, 0..1; its coarse means are the photo's but for values that would leave 0..1.
+        (B, 3, h s, w s), encoded, 0..1; its coarse means are the photo's, but for values that would leave 0..1 and
+        for what lies around clipped ones.
     """
     scale = image.shape[-1] // y.shape[-1]
-    shift = _coarse(y - F.avg_pool2d(image, scale))
+    compared = _comparable(y)
+    shift = _coarse(compared * (y - F.avg_pool2d(image, scale))) / _coarse(compared).clamp_min(_ENOUGH)
     spread = F.interpolate(shift, scale_factor=float(scale), mode="bilinear", align_corners=False)
     return (image + spread).clamp(0, 1)

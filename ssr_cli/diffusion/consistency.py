@@ -37,18 +37,20 @@ _WORTH = 0.4 / 255
 class ConsistencyConfig:
     """Numbers of the projection that belong to a checkpoint, chosen on held-out scenes.
 
-    Where `y = A x` holds it pays to correct far below what SVKR cannot explain; where the camera sharpened or the photo
-    is grainy it does not, and all that is unexplained is left alone.
+    Where `y = A x` holds it pays to correct far below what SVKR cannot explain; where a camera processed the photo, or
+    it is grainy, it does not, and all that is unexplained is left alone.
 
     Attributes:
         level: share of SVKR's noise level that is left alone where the model holds.
         sharpened: log gain at 0.3 cycles per LR pixel at which the share begins to rise, and at which it is 1.
+        processed: the same of the probability that a camera processed the photo.
         grainy: the same of the photo's grain, standard deviation in encoded units.
         grain: share of the grain that is left alone in any case.
     """
 
     level: float = 0.25
     sharpened: tuple[float, float] = (0.2, 0.5)
+    processed: tuple[float, float] = (0.5, 0.9)
     grainy: tuple[float, float] = (2.5 / 255, 4.5 / 255)
     grain: float = 0.7
 
@@ -58,12 +60,30 @@ def _ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor:
     return ((value - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)
 
 
-def left_alone(unexplained: Tensor, gain: Tensor, grain: Tensor, config: ConsistencyConfig) -> Tensor:
+def guess_level(unexplained: Tensor, processed: Tensor, config: ConsistencyConfig) -> Tensor:
+    """The noise level below which the first guess corrects nothing; restorers are trained with it.
+
+    Args:
+        unexplained: (B, 1, h, w) SVKR's noise level, encoded units.
+        processed: (B,) probability that a camera processed the photo.
+        config: see there.
+
+    Returns:
+        (B, 1, h, w), encoded units.
+    """
+    doubt = _ramp(processed, config.processed)
+    return unexplained * (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
+
+
+def left_alone(
+    unexplained: Tensor, gain: Tensor, processed: Tensor, grain: Tensor, config: ConsistencyConfig
+) -> Tensor:
     """The noise level below which nothing is corrected.
 
     Args:
         unexplained: (B, 1, h, w) SVKR's noise level, encoded units.
         gain: (B, 2) log gains of the camera's sharpening.
+        processed: (B,) probability that a camera processed the photo.
         grain: (B,) standard deviation of the photos' own noise, encoded units.
         config: see there.
 
@@ -71,6 +91,7 @@ def left_alone(unexplained: Tensor, gain: Tensor, grain: Tensor, config: Consist
         (B, 1, h, w), encoded units.
     """
     doubt = torch.maximum(_ramp(gain[:, 1], config.sharpened), _ramp(grain, config.grainy))
+    doubt = torch.maximum(doubt, _ramp(processed, config.processed))
     share = (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
     return torch.maximum(share * unexplained, config.grain * grain.view(-1, 1, 1, 1))
 

@@ -52,7 +52,7 @@ class Amf(nn.Module):
         width = config.width
         self.photo = nn.Sequential(conv3(3, width), ResBlock(width))
         self.depth = nn.Sequential(conv3(4, width), ResBlock(width))
-        self.kernel = nn.Sequential(conv3(config.code + 5, width), ResBlock(width))
+        self.kernel = nn.Sequential(conv3(config.code + 6, width), ResBlock(width))
         self.qkv = nn.Conv2d(3 * width, 9 * width, 1, groups=3)
         self.merge = nn.Conv2d(3 * width, 3 * width, 1, groups=3)
         self.gate = conv3(3 * width, 3)
@@ -94,7 +94,8 @@ class Amf(nn.Module):
         lens = prior.radius_of(disparity) / 4
         depth = self.depth(torch.cat([disparity - 0.5, local_gradient(disparity), lens], 1))
         facts = [state.code, state.radius_px / 4, state.confidence_px.log(), state.noise.log() / 4]
-        facts.append(prior.gain[:, :, None, None].expand(-1, -1, *y.shape[-2:]))
+        camera = torch.cat([prior.gain, prior.processed[:, None] - 0.5], 1)
+        facts.append(camera[:, :, None, None].expand(-1, -1, *y.shape[-2:]))
         kernel = self.kernel(torch.cat(facts, 1))
         if drop is not None:
             depth, kernel = depth * drop[:, :1, None, None], kernel * drop[:, 1:, None, None]

@@ -1,4 +1,4 @@
-"""What a whole photo tells each place: the thin-lens fit, the consensus of its kernels, the camera's sharpening."""
+"""What a whole photo tells each place: the thin-lens fit, the consensus of its kernels, what the camera did to it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class PhotoPrior:
         radius_px: (B,) confidence-weighted mean radius, HR px.
         gain: (B, 2) log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel.
         sharpest_px: (B,) blur radius that a twentieth of the places is below, HR px.
+        processed: (B,) probability 0..1 that these are a camera's pixels, which it processed; told, not fitted.
     """
 
     alpha: Tensor
@@ -36,6 +37,7 @@ class PhotoPrior:
     radius_px: Tensor
     gain: Tensor
     sharpest_px: Tensor
+    processed: Tensor
 
     def radius_of(self, disparity: Tensor) -> Tensor:
         """Blur radius (B, 1, h, w) in HR px the lens predicts for disparities (B, 1, h, w)."""
@@ -57,7 +59,13 @@ def consensus(values: Tensor, trust: Tensor) -> Tensor:
 
 
 def fit_prior(
-    disparity: Tensor, radius_px: Tensor, confidence_px: Tensor, code: Tensor, gain: Tensor, gain_trust: Tensor
+    disparity: Tensor,
+    radius_px: Tensor,
+    confidence_px: Tensor,
+    code: Tensor,
+    gain: Tensor,
+    gain_trust: Tensor,
+    processed: Tensor,
 ) -> PhotoPrior:
     """Fit `radius = |alpha d + beta|` to whole photos by a robust search over the focus.
 
@@ -71,6 +79,7 @@ def fit_prior(
         code: (B, P, N) kernel codes.
         gain: (B, 2, N) log gains of the camera's sharpening.
         gain_trust: (B, N) how much each place counts for them, > 0.
+        processed: (B,) see `PhotoPrior`.
 
     Returns:
         The prior, detached.
@@ -94,4 +103,5 @@ def fit_prior(
             radius_px=(r * trust).sum(1) / total[:, 0],
             gain=consensus(gain.float(), gain_trust.float()),
             sharpest_px=r.quantile(_SHARPEST, 1),
+            processed=processed.to(d),
         )

@@ -82,8 +82,13 @@ _DIFFERENCES = torch.tensor(
     ],
     dtype=torch.float32,
 )[:, None]
+#: Places over which difference energies are averaged for the place itself.
+_NEAR = 5
+#: Cells of so many places, and how many of them, over which they are averaged once more: so far that the directions of
+#: the scene's own edges even out, and those of the blur remain.
+_CELL, _CELLS = 4, 7
 #: Channels of `blur_cues`.
-CUES = 11
+CUES = 19
 
 
 def blur_cues(y: Tensor) -> Tensor:
@@ -92,16 +97,25 @@ def blur_cues(y: Tensor) -> Tensor:
     Blur lowers second differences more than first ones; in logarithms that is a difference a convolution can take.
 
     Args:
-        y: (B, 3, h, w), encoded.
+        y: (B, 3, h, w), encoded, h and w multiples of 4.
 
     Returns:
-        (B, 11, h, w): detail of the three channels, then eight log energies over 5 x 5 places.
+        (B, 19, h, w): detail of the three channels, then eight log energies over 5 x 5 places and over 28 x 28.
     """
     y = y.float()
     detail = 8 * (y - F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 3, 1))
-    grey = F.pad(y.mean(1, keepdim=True), (3, 3, 3, 3), mode="replicate")
-    energy = F.avg_pool2d(F.conv2d(grey, _DIFFERENCES.to(y)).abs(), 5, 1)
-    return torch.cat([detail, (energy + 1e-3).log() * 0.5 + 2], 1)
+    grey = F.pad(y.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    differences = F.conv2d(grey, _DIFFERENCES.to(y)).abs()
+    near = _log_energy(differences, _NEAR)
+    wide = _log_energy(F.avg_pool2d(differences, _CELL), _CELLS)
+    wide = F.interpolate(wide, scale_factor=float(_CELL), mode="bilinear", align_corners=False)
+    return torch.cat([detail, near, wide], 1)
+
+
+def _log_energy(differences: Tensor, side: int) -> Tensor:
+    """Logarithm, about -1.5 to 2, of the mean over side x side places of (B, C, h, w)."""
+    padded = F.pad(differences, (side // 2,) * 4, mode="replicate")
+    return (F.avg_pool2d(padded, side, 1) + 1e-3).log() * 0.5 + 2
 
 
 class Refinement(nn.Module):
@@ -186,17 +200,19 @@ class Svkr(nn.Module):
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = UNet(4 + CUES, config.widths, config.encoder, config.decoder)
+        self.encoder = UNet(4 + CUES + 1, config.widths, config.encoder, config.decoder)
         self.rounds = nn.ModuleList(Refinement(config) for _ in range(config.rounds))
 
-    def begin(self, y: Tensor, depth: Tensor) -> Refining:
+    def begin(self, y: Tensor, depth: Tensor, processed: Tensor) -> Refining:
         """Features of a photo, before the first round.
 
         Args:
             y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
             depth: (B, 1, h, w), any estimator's disparity, 0..1.
+            processed: (B,) probability 0..1 that these are a camera's pixels, which it processed.
         """
-        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y)], 1)), depth)
+        told = (processed.to(depth) - 0.5)[:, None, None, None].expand_as(depth)
+        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y), told], 1)), depth)
 
     def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
         """Run the next round and keep its state in `run`.
@@ -216,25 +232,32 @@ class Svkr(nn.Module):
         run.states.append(state)
         return state
 
-    def forward(self, y: Tensor, depth: Tensor, dictionary: KernelDictionary) -> list[RoundState]:
+    def forward(self, y: Tensor, depth: Tensor, processed: Tensor, dictionary: KernelDictionary) -> list[RoundState]:
         """All rounds on whole photos, the photo-wide statements fitted between them.
 
         Args:
             y: see `begin`.
             depth: see `begin`.
+            processed: see `begin`.
             dictionary: the atoms.
 
         Returns:
             One state per round.
         """
-        run = self.begin(y, depth)
+        run = self.begin(y, depth, processed)
         for t in range(self.config.rounds):
-            self.refine(run, photo_prior(run.states[-1]) if t else None, dictionary)
+            self.refine(run, photo_prior(run.states[-1], processed) if t else None, dictionary)
         return run.states
 
 
-def photo_prior(state: RoundState, step: int = 2) -> PhotoPrior:
-    """Fit the photo-wide statements to a round's state, from every `step`-th LR pixel."""
+def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPrior:
+    """Fit the photo-wide statements to a round's state, from every `step`-th LR pixel.
+
+    Args:
+        state: of the photos.
+        processed: (B,) probability 0..1 that these are a camera's pixels, which it processed.
+        step: LR pixels.
+    """
 
     def samples(plane: Tensor) -> Tensor:
         return plane[..., ::step, ::step].flatten(2)
@@ -246,4 +269,5 @@ def photo_prior(state: RoundState, step: int = 2) -> PhotoPrior:
         samples(state.code),
         samples(state.gain),
         samples(state.gain_trust)[:, 0],
+        processed,
     )

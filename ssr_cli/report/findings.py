@@ -87,6 +87,7 @@ def summarise(found: Findings) -> dict[str, Any]:
         "expected_error_px": round(float(field.confidence_px.median()), 3),
         "noise": round(float(field.noise.median()), 5),
         "sharpening_gain": [round(math.exp(g), 3) for g in found.analysis.rounds[-1].sharpening],
+        "camera_pixels": round(found.analysis.rounds[-1].processed, 3),
         "kinds": {name: round(float(c / counts.sum()), 4) for name, c in zip(KINDS, counts, strict=True)},
         "commonest_atom": dictionary.names[commonest],
         "directed_share": round(float(directed.float().mean()), 3),
@@ -139,6 +140,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("sharpest at", str(lens["sharpest"])),
         ("camera", _camera(summary["camera"])),
         ("lens and camera", f"{summary['lens_check']['verdict']}: {summary['lens_check']['reason']}"),
+        ("pixels", _pixels(summary["camera_pixels"])),
         ("camera sharpening", _sharpening(summary["sharpening_gain"])),
         ("unexplained", f"{255 * summary['noise']:.1f} / 255"),
     ]
@@ -166,6 +168,13 @@ def _direction(summary: dict[str, Any]) -> str:
 def _sharpening(gain: list[float]) -> str:
     """How much the camera sharpened, as far as its halos tell."""
     return f"detail x {gain[0]:.2f} at 0.1 and x {gain[1]:.2f} at 0.3 cycles per pixel"
+
+
+def _pixels(camera: float) -> str:
+    """Whether these are a camera's own pixels."""
+    if 0.25 < camera < 0.75:
+        return "a camera's own or made smaller: cannot be told; --source decides"
+    return "a camera's own, as it processed them" if camera > 0.5 else "made smaller, raw or scanned"
 
 
 def _camera(camera: dict[str, Any]) -> str:

@@ -18,6 +18,8 @@ from ssr_cli.synthesis.scene import LocalKernels
 
 #: Share of lenses that are far better than the photo's pixels, as in every photo that was made smaller.
 _CRISP = 0.3
+#: Share of smooth fields that were sampled and not integrated over a sensor's pixels, as a resized picture is.
+_SAMPLED = 0.5
 
 
 def lens_blur(rng: np.random.Generator, largest_sigma_px: float = 4.0) -> Tensor:
@@ -61,6 +63,17 @@ def random_aperture(rng: np.random.Generator) -> tuple[int, float, tuple[float, 
     return blades, float(rng.uniform(0, math.pi)), eye
 
 
+def camera_blur(rng: np.random.Generator) -> Tensor:
+    """What lens, optical low-pass and demosaicing do to a camera's pixels, before it sharpens.
+
+    Measured on RealSR and DRealSR as the transfer from true photos to photos: 1.1 at 0.1 cycles per LR pixel, 0.3 to
+    0.6 at 0.3, 0.1 to 0.3 at 0.4. That is a Gaussian of about 0.9 LR pixels, then unsharp masking of amount 1 and
+    sigma 1.2 px, and as much as true photos, pixel for pixel, have lost.
+    """
+    sigma = float(rng.uniform(2.0, 4.2))
+    return shapes.gaussian(sigma, sigma * float(rng.uniform(0.88, 1.0)), float(rng.uniform(0, math.pi)))
+
+
 def random_optical(rng: np.random.Generator) -> Tensor:
     """One kernel from everything that blurs photos, weighted as real test photos are."""
     kind = rng.random()
@@ -78,17 +91,22 @@ def uniform(optical: Tensor, scale: int) -> BlurModel:
 
 
 def smooth_field(rng: np.random.Generator, scale: int) -> BlurModel:
-    """Oriented Gaussians whose axes and angle wander over the photo, on a bilinear 4 x 4 control grid."""
-    base = rng.uniform(0.4, 3.6)
+    """Oriented Gaussians whose axes and angle wander over the photo, on a bilinear 4 x 4 control grid.
+
+    Half of the fields are integrated over the sensor's pixels, half sampled, as resized pictures are.
+    """
+    sampled = rng.random() < _SAMPLED
+    size = shapes.OPTICAL_SIZE + scale - 1 if sampled else shapes.OPTICAL_SIZE
+    least = 0.8 if sampled else 0.25  # a narrower kernel, sampled, is no blur but aliasing
+    base = rng.uniform(max(0.4, least), 3.6)
     kernels = []
     angle0, swirl = rng.uniform(0, math.pi), rng.uniform(-1.2, 1.2)
     for i in range(16):
-        major = float(np.clip(base * math.exp(rng.normal(0, 0.35)), 0.3, 4.5))
-        minor = float(np.clip(major * rng.uniform(0.4, 1.0), 0.25, major))
-        kernels.append(
-            shapes.gaussian(major, minor, float(angle0 + swirl * (i % 4 + i // 4) / 3 + rng.normal(0, 0.15)))
-        )
-    stacked = with_sensor_box(torch.stack(kernels), scale)
+        major = float(np.clip(base * math.exp(rng.normal(0, 0.35)), least, 4.5))
+        minor = float(np.clip(major * rng.uniform(0.25, 1.0), least, major))
+        angle = float(angle0 + swirl * (i % 4 + i // 4) / 3 + rng.normal(0, 0.15))
+        kernels.append(shapes.gaussian(major, minor, angle, size=size))
+    stacked = torch.stack(kernels) if sampled else with_sensor_box(torch.stack(kernels), scale)
     return lambda disparity: LocalKernels(stacked, control_weights(4, 4, *disparity.shape))
 
 

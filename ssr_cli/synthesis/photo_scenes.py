@@ -21,6 +21,10 @@ from ssr_cli.synthesis.scene import Layer, Rendered
 
 #: Gives the photo (3, S, S) uint8 of an index.
 PhotoSource = Callable[[int], Tensor]
+#: Share of scenes that are as a camera's pixels show them; the others as pictures that were made smaller do.
+_CAMERA = 0.5
+#: Share of thin lenses that were focused with the scene in view; the others are out of focus as often as not.
+_FOCUSED = 0.65
 
 
 def _turn(photo: Tensor, rng: np.random.Generator) -> Tensor:
@@ -101,8 +105,8 @@ def photo_layers(
 ) -> list[Layer]:
     """A background photo and cut-outs of others before it, nearest last, disparities spread over 0..1."""
     background = _picture(source, count, rng)
-    if rng.random() < 0.25:
-        background = _soften(background, float(rng.uniform(0.4, 1.2)))
+    if rng.random() < 0.35:
+        background = _soften(background, float(rng.uniform(0.4, 1.3)))
     size = background.shape[-1]
     behind = _background_disparity(size, rng)
     layers = [Layer(decode(background), torch.ones(size, size), behind)]
@@ -148,22 +152,29 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
     """
     rng = np.random.default_rng(seed)
     decode, encode = _light(rng)
+    camera = rng.random() < _CAMERA
     kind = rng.random()
     scale = dictionary.scale
     alpha_beta = None
-    if kind < 0.2:
+    if kind < (0.4 if camera else 0.2):
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
-        blur = blur_models.uniform(blur_models.random_optical(rng), scale)
-    elif kind < 0.34:
+        optical = blur_models.camera_blur(rng) if camera else blur_models.random_optical(rng)
+        if camera and rng.random() < 0.15:
+            optical = shapes.convolve(blur_models.motion_blur(rng, 10.0), optical)
+        blur = blur_models.uniform(optical, scale)
+    elif not camera and kind < 0.38:
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
         blur = blur_models.smooth_field(rng, scale)
     else:
         layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, decode)
         if rng.random() < 0.25:
             layers = _boost_highlights(layers, float(rng.uniform(0.5, 4)))
-        alpha_beta = blur_models.scene_lens(rng, *_disparities(layers))
+        if rng.random() < _FOCUSED:
+            alpha_beta = blur_models.scene_lens(rng, *_disparities(layers))
+        else:
+            alpha_beta = blur_models.random_lens(rng)
         motion = blur_models.motion_blur(rng, 10.0) if rng.random() < 0.12 else None
-        base = blur_models.lens_blur(rng, 2.0)
+        base = blur_models.camera_blur(rng) if camera else blur_models.lens_blur(rng, 2.0)
         blur = blur_models.thin_lens(rng, *alpha_beta, base, scale, motion)
     rendered = render(layers, blur, dictionary, encode)
-    return replace(rendered, alpha_beta=alpha_beta)
+    return replace(rendered, alpha_beta=alpha_beta, camera=camera)

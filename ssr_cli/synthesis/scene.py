@@ -46,6 +46,7 @@ class Rendered:
         covariance: (3, h, w) their optical second moments yy, xx, yx in HR px^2.
         disparity: (h, w) true relative inverse depth.
         alpha_beta: thin lens used (radius_px = |alpha d + beta|), or None.
+        camera: whether the blur is that of a camera's own pixels, which it goes on to process.
     """
 
     hr: Tensor
@@ -54,3 +55,4 @@ class Rendered:
     covariance: Tensor
     disparity: Tensor
     alpha_beta: tuple[float, float] | None = None
+    camera: bool = False

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -25,6 +26,8 @@ from ssr_cli.synthesis.photo_scenes import random_scene
 
 SHARD = 40
 _SIZE = 512
+#: How often training tells the whole truth of whether a camera processed a photo.
+_SURE = 0.6
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Crops:
         clean: (B, 3, n, n) encoded, what the optics gave.
         lr: (B, 3, n, n) encoded, the photo: with noise, sharpening and compression.
         gain: (B, 2) what sharpening did, see `Shot`.
+        processed: (B,) what the models are told: the probability that a camera processed the photo. The truth, or
+            something less sure.
         code: (B, P, n, n) kernel codes.
         covariance: (B, 3, n, n) HR px^2.
         disparity: (B, 1, n, n).
@@ -45,6 +50,7 @@ class Crops:
     clean: Tensor
     lr: Tensor
     gain: Tensor
+    processed: Tensor
     code: Tensor
     covariance: Tensor
     disparity: Tensor
@@ -88,6 +94,7 @@ def render_scenes(photos: Sequence[Path], first: int, items: int, seed: int) -> 
         "code": torch.stack([s.code.half() for s in scenes]),
         "covariance": torch.stack([s.covariance.half() for s in scenes]),
         "disparity": torch.stack([s.disparity[None].half() for s in scenes]),
+        "camera": torch.tensor([s.camera for s in scenes]),
     }
 
 
@@ -98,7 +105,8 @@ class ScenePool:
         shards: files of `render_scenes`.
         held_out: scenes at the end kept for validation.
         device: where the pool lives (a GPU holds it whole: 1.8 MB a scene).
-        processed: share of training crops that a camera processed; of validation crops it is always the same.
+        processed: share of training crops from scenes of a camera's pixels, which it processed; of validation crops it
+            is always the same.
     """
 
     def __init__(
@@ -107,10 +115,12 @@ class ScenePool:
         parts = [load_file(p) for p in shards]
         self.data = {
             k: torch.cat([p.pop(k) for p in parts]).to(device)
-            for k in ("hr", "clean", "code", "covariance", "disparity")
+            for k in ("hr", "clean", "code", "covariance", "disparity", "camera")
         }
-        self.count = len(self.data["clean"]) - held_out
-        self.held_out = held_out
+        count = len(self.data["clean"]) - held_out
+        camera = self.data.pop("camera").cpu().numpy()
+        self.scenes = _by_kind(camera[:count], 0)
+        self.kept = _by_kind(camera[count:], count)
         self.device = device
         self.processed = processed
 
@@ -125,10 +135,11 @@ class ScenePool:
         """
         rng = np.random.default_rng(seed)
         h, w = self.data["clean"].shape[-2:]
-        first, span = (self.count, self.held_out) if validation else (0, self.count)
+        scenes = self.kept if validation else self.scenes
+        processed = draw_processed(batch, rng, PROCESSED if validation else self.processed)
         picks = [
-            (first + int(rng.integers(span)), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1)))
-            for _ in range(batch)
+            (int(rng.choice(scenes[p])), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1)))
+            for p in processed.astype(int)
         ]
 
         def cut(name: str, scale: int = 1) -> Tensor:
@@ -141,7 +152,6 @@ class ScenePool:
 
         # A loss is often asked for under autocast; half precision would be noise in the photos.
         with torch.autocast(self.device.type, enabled=False):
-            processed = draw_processed(batch, rng, PROCESSED if validation else self.processed)
             hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), processed, rng)
             shot = shoot(clean, processed, rng)
         return Crops(
@@ -149,10 +159,28 @@ class ScenePool:
             clean=clean,
             lr=shot.lr,
             gain=shot.gain,
+            processed=torch.from_numpy(_told(processed, rng, validation)).to(self.device),
             code=cut("code"),
             covariance=cut("covariance"),
             disparity=cut("disparity"),
         )
+
+
+def _by_kind(camera: npt.NDArray[np.bool_], first: int) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+    """Numbers, from `first` on, of the scenes that are not of a camera's pixels, and of those that are.
+
+    A pool so small that it has but one kind gives that for both.
+    """
+    every = first + np.arange(len(camera))
+    others, cameras = every[~camera], every[camera]
+    return (others if len(others) else every), (cameras if len(cameras) else every)
+
+
+def _told(processed: npt.NDArray[np.bool_], rng: np.random.Generator, validation: bool) -> npt.NDArray[np.float32]:
+    """What models are told of photos: the truth, in training often something between it and not knowing, 0.5."""
+    sure = np.where(rng.random(len(processed)) < _SURE, 1.0, rng.uniform(0, 1, len(processed)))
+    told: npt.NDArray[np.float32] = 0.5 + (processed - 0.5) * (1.0 if validation else sure)
+    return told.astype(np.float32)
 
 
 def h_scale(data: dict[str, Tensor]) -> int:

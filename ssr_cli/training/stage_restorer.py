@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ssr_cli.diffusion.consistency import field_operator, first_guess
+from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
@@ -40,12 +40,12 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
     dictionary = default_dictionary()
     with torch.no_grad():
         given, _ = spoil_batch(crops.disparity, seed)
-        state = suite.svkr(crops.lr, given, dictionary)[-1]
-        prior = photo_prior(state)
+        state = suite.svkr(crops.lr, given, crops.processed, dictionary)[-1]
+        prior = photo_prior(state, crops.processed)
         with torch.autocast(crops.lr.device.type, enabled=False):
             operator = field_operator(state.weights, dictionary)
-            noise = state.noise * suite.config.consistency.level
-            guess = first_guess(desharpen(crops.lr, prior.gain), operator, noise)
+            level = guess_level(state.noise, prior.processed, suite.config.consistency)
+            guess = first_guess(desharpen(crops.lr, prior.gain), operator, level)
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
     return Conditions(state, prior, drop, guess)

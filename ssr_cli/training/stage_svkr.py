@@ -88,7 +88,7 @@ class SvkrStage:
 
     def _run(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         given, truth = spoil_batch(crops.disparity, seed)
-        states = self.trained(crops.lr, given, self.dictionary)
+        states = self.trained(crops.lr, given, crops.processed, self.dictionary)
         with torch.autocast(crops.lr.device.type, enabled=False):
             explained = self.explain(crops, states)
             total: Tensor = torch.zeros((), device=crops.lr.device)

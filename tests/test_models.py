@@ -220,3 +220,14 @@ def test_attention_is_scaled_dot_product_attention() -> None:
         mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v)
         back = mixed.reshape(2, 4, 5, heads, 3, size).permute(0, 4, 3, 5, 1, 2).reshape(2, -1, 4, 5)
         assert torch.allclose(tokens + amf.merge(back), amf._attend(tokens), atol=1e-5)
+
+
+def test_depth_leans_on_the_horizon_as_much_as_it_is_told() -> None:
+    y = torch.rand(1, 3, 40, 56)
+    net = tiny_suite().depth
+    given = net.estimate(y)
+    net.config = replace(net.config, ramp=0.0)
+    bare = net.estimate(y)
+    lower = torch.linspace(0, 1, 40).view(1, 1, -1, 1)
+    assert torch.allclose(given * 1.2, bare + 0.2 * lower, atol=1e-6)
+    assert 0 <= float(given.min()) <= float(given.max()) <= 1

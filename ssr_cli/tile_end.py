@@ -44,6 +44,7 @@ def held(
     before: Tensor,
     weights: Tensor,
     noise: Tensor,
+    processed: float,
     tile: Tile,
     models: Models,
     consistency: str,
@@ -56,16 +57,17 @@ def held(
         before: (1, 3, h, w), the photo as it was before the camera sharpened it.
         weights: (1, L, h, w) of SVKR's last round.
         noise: (1, 1, h, w), see `consistency.left_alone`.
+        processed: probability that these are a camera's pixels, which it processed.
         tile: whose core is returned.
         models: whose dictionary is used.
         consistency: see `UpscaleOptions`.
     """
     core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
-        return Restored(keep_colour(image, y)[core].cpu())
+        return Restored(keep_colour(image, y, processed)[core].cpu())
     operator = field_operator(weights, models.dictionary)
     projected = project(image, before, operator, noise)
-    picture = keep_colour(projected.image if consistency == "project" else image, y)
+    picture = keep_colour(projected.image if consistency == "project" else image, y, processed)
     inner = (..., *tile.inner())
     unexplained, left = projected.before[inner], residual(picture, before, operator)[inner]
     return Restored(picture[core].cpu(), _energy(unexplained), _energy(left), left.numel())

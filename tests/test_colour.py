@@ -10,6 +10,7 @@ import torch
 from ssr_cli import weights
 from ssr_cli.diffusion.colour import keep_colour
 from ssr_cli.frames import Photo
+from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.image.reading import read_photo
 from ssr_cli.pipeline import upscale
 from ssr_cli.settings import UpscaleOptions
@@ -23,10 +24,10 @@ def test_a_cast_that_differs_from_place_to_place_comes_back() -> None:
     y = 0.3 + 0.4 * torch.rand(1, 3, 40, 56)
     image = torch.nn.functional.interpolate(y, scale_factor=4, mode="nearest")
     ramp = torch.linspace(-0.1, 0.1, 224).view(1, 1, 1, -1) * torch.tensor([1.0, 0.5, -1.0]).view(1, 3, 1, 1)
-    back = keep_colour(image + ramp, y)
+    back = keep_colour(image + ramp, y, 1.0)
     assert float((back - image)[..., 64:-64].abs().max()) < 1 / 255
     assert float((back - image).abs().mean()) < 1.2 / 255
-    assert torch.allclose(keep_colour(image, y), image, atol=1e-6)
+    assert torch.allclose(keep_colour(image, y, 1.0), image, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (24, 24), (33, 50)])
@@ -34,13 +35,13 @@ def test_the_mean_of_all_of_it_is_kept_exactly(shape: tuple[int, int]) -> None:
     torch.manual_seed(1)
     y = 0.4 + 0.2 * torch.rand(1, 3, *shape)
     image = 0.4 + 0.2 * torch.rand(1, 3, 4 * shape[0], 4 * shape[1]).cumsum(3).frac()
-    assert torch.allclose(keep_colour(image, y).mean((2, 3)), y.mean((2, 3)), atol=1e-5)
+    assert torch.allclose(keep_colour(image, y, 1.0).mean((2, 3)), y.mean((2, 3)), atol=1e-5)
 
 
 def test_fine_detail_stays() -> None:
     y = torch.full((1, 3, 32, 32), 0.5)
     detail = 0.2 * torch.cos(torch.arange(128) * torch.pi / 2).view(1, 1, 1, -1).expand(1, 3, 128, -1)
-    kept = keep_colour(y.repeat_interleave(4, 2).repeat_interleave(4, 3) + detail, y)
+    kept = keep_colour(y.repeat_interleave(4, 2).repeat_interleave(4, 3) + detail, y, 1.0)
     assert float((kept - 0.5 - detail).abs().max()) < 0.1 / 255
 
 
@@ -50,7 +51,22 @@ def test_light_drawn_back_into_a_clipped_lamp_leaves_no_veil() -> None:
     photo[..., 18:28, 18:28] = torch.maximum(photo[..., 18:28, 18:28], torch.tensor(0.5))  # its glow
     image = torch.full((1, 3, 192, 192), 0.05)
     image[..., 80:104, 80:104] = 1.0  # no glow any more
-    assert float((keep_colour(image, photo) - image).abs().max()) < 0.5 / 255
+    for processed in (1.0, 0.0, 0.4):
+        assert float((keep_colour(image, photo, processed) - image).abs().max()) < 0.5 / 255
+
+
+def test_light_is_kept_where_no_camera_processed_the_pixels_and_black_stays_black() -> None:
+    torch.manual_seed(2)
+    light = 0.2 + 0.3 * torch.rand(1, 3, 160, 224)
+    light[..., 100:, :] = 0.0
+    y = linear_to_srgb(torch.nn.functional.avg_pool2d(light, 4))
+    tinted = linear_to_srgb(light * torch.tensor([1.1, 0.9, 1.0]).view(1, 3, 1, 1))
+    back = keep_colour(tinted, y, 0.0)
+    assert float((srgb_to_linear(back) - light)[..., :80, :].abs().max()) < 0.01
+    assert float(back[..., 100:, :].abs().max()) == 0.0
+    untouched = linear_to_srgb(light)
+    assert float((keep_colour(untouched, y, 0.0) - untouched).abs().max()) < 0.3 / 255
+    assert float((keep_colour(untouched, y, 1.0) - untouched).abs().max()) > 0.3 / 255  # detail lowers encoded means
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -59,6 +75,9 @@ def test_a_photos_means_are_kept_by_the_bundled_weights(steps: int, consistency:
     models = load_models(weights.load_checkpoint("lite"), torch.device("cpu"))
     sample = read_photo(SAMPLE).rgb
     sharpened = (sample + 1.5 * (sample - torch.nn.functional.avg_pool2d(sample[None], 3, 1, 1)[0])).clamp(0, 1)
-    for rgb in (sample[:, 20:92, 20:100], sharpened[:, 20:92, 20:100]):
-        result = upscale(Photo(rgb), models, UpscaleOptions(steps=steps, consistency=consistency)).photo.rgb
-        assert float((result.mean((1, 2)) - rgb.mean((1, 2))).abs().max()) < 0.5 / 255
+    clipped = 0.3  # of the sharpened one some values are, and nothing is known of the light there
+    for rgb, most in ((sample[:, 20:92, 20:100], 0.5), (sharpened[:, 20:92, 20:100], 0.5 + clipped)):
+        for source, light in (("camera", lambda x: x), ("reduced", srgb_to_linear)):
+            options = UpscaleOptions(steps=steps, consistency=consistency, source=source)
+            result = upscale(Photo(rgb), models, options).photo.rgb
+            assert float((light(result).mean((1, 2)) - light(rgb).mean((1, 2))).abs().max()) < most / 255

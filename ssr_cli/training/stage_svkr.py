@@ -59,7 +59,9 @@ class SvkrStage:
         radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
         error = (state.radius_px - radius).abs()
-        shape = (_shape(state.covariance) - _shape(crops.covariance)).abs().mean()
+        # Squares, here and below: most kernels are round and half of the photos not sharpened, and an absolute error
+        # would settle for that.
+        shape = (_shape(state.covariance) - _shape(crops.covariance)).square().mean()
         edge = state.noise.shape[-1] // 8  # the crop's border has no photo beyond it
         inner = (..., slice(edge, -edge), slice(edge, -edge))
         said = consensus(state.gain.flatten(2), state.gain_trust.flatten(1))
@@ -72,9 +74,8 @@ class SvkrStage:
         honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
         depth_error = (state.disparity - depth).abs().mean()
         edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
-        # Squares: half of the photos are not sharpened, and an absolute error would settle for that.
         gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
-        loss = code + 0.15 * error.mean() + 0.3 * shape + 4 * optics.abs().mean() + 2 * gains
+        loss = code + 0.15 * error.mean() + 3 * shape + 4 * optics.abs().mean() + 2 * gains
         loss = loss + 0.05 * (honest_noise + honest_radius) + depth_error + edges
         figures = {
             "code": code,

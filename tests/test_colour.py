@@ -10,7 +10,6 @@ import torch
 from ssr_cli import weights
 from ssr_cli.diffusion.colour import keep_colour
 from ssr_cli.frames import Photo
-from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.image.reading import read_photo
 from ssr_cli.pipeline import upscale
 from ssr_cli.settings import UpscaleOptions
@@ -55,18 +54,15 @@ def test_light_drawn_back_into_a_clipped_lamp_leaves_no_veil() -> None:
         assert float((keep_colour(image, photo, processed) - image).abs().max()) < 0.5 / 255
 
 
-def test_light_is_kept_where_no_camera_processed_the_pixels_and_black_stays_black() -> None:
+def test_where_no_camera_processed_the_pixels_means_may_be_off_by_less_than_half_a_step() -> None:
     torch.manual_seed(2)
-    light = 0.2 + 0.3 * torch.rand(1, 3, 160, 224)
-    light[..., 100:, :] = 0.0
-    y = linear_to_srgb(torch.nn.functional.avg_pool2d(light, 4))
-    tinted = linear_to_srgb(light * torch.tensor([1.1, 0.9, 1.0]).view(1, 3, 1, 1))
-    back = keep_colour(tinted, y, 0.0)
-    assert float((srgb_to_linear(back) - light)[..., :80, :].abs().max()) < 0.01
-    assert float(back[..., 100:, :].abs().max()) == 0.0
-    untouched = linear_to_srgb(light)
-    assert float((keep_colour(untouched, y, 0.0) - untouched).abs().max()) < 0.3 / 255
-    assert float((keep_colour(untouched, y, 1.0) - untouched).abs().max()) > 0.3 / 255  # detail lowers encoded means
+    y = 0.3 + 0.2 * torch.rand(1, 3, 40, 56)
+    image = torch.nn.functional.interpolate(y, scale_factor=4, mode="nearest")
+    near, far = image + 0.3 / 255, image - 3 / 255
+    assert torch.allclose(keep_colour(near, y, 0.0), near, atol=1e-6)
+    assert torch.allclose(keep_colour(near, y, 1.0), image, atol=1e-5)
+    assert torch.allclose(keep_colour(far, y, 0.0), image - 0.4 / 255, atol=1e-5)
+    assert torch.allclose(keep_colour(far, y, 0.5), image - 0.2 / 255, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [0, 1])
@@ -75,9 +71,8 @@ def test_a_photos_means_are_kept_by_the_bundled_weights(steps: int, consistency:
     models = load_models(weights.load_checkpoint("lite"), torch.device("cpu"))
     sample = read_photo(SAMPLE).rgb
     sharpened = (sample + 1.5 * (sample - torch.nn.functional.avg_pool2d(sample[None], 3, 1, 1)[0])).clamp(0, 1)
-    clipped = 0.3  # of the sharpened one some values are, and nothing is known of the light there
-    for rgb, most in ((sample[:, 20:92, 20:100], 0.5), (sharpened[:, 20:92, 20:100], 0.5 + clipped)):
-        for source, light in (("camera", lambda x: x), ("reduced", srgb_to_linear)):
+    for rgb in (sample[:, 20:92, 20:100], sharpened[:, 20:92, 20:100]):
+        for source in ("camera", "reduced"):
             options = UpscaleOptions(steps=steps, consistency=consistency, source=source)
             result = upscale(Photo(rgb), models, options).photo.rgb
-            assert float((light(result).mean((1, 2)) - light(rgb).mean((1, 2))).abs().max()) < most / 255
+            assert float((result.mean((1, 2)) - rgb.mean((1, 2))).abs().max()) < 0.5 / 255

@@ -38,12 +38,11 @@ _SAMPLES = 4
 _SMALL = 128 * 128
 
 
-def dropped(options: UpscaleOptions, device: torch.device) -> Tensor | None:
-    """What AMF multiplies depth and kernel by, (1, 2), where something is left out."""
+def counted(options: UpscaleOptions, models: Models) -> Tensor:
+    """What AMF multiplies depth and kernel by, (1, 2): as far as depth is trusted, 0 for what is left out."""
     left_out = options.ablation
-    if not (left_out.without_depth or left_out.without_kernel):
-        return None
-    return torch.tensor([[not left_out.without_depth, not left_out.without_kernel]], dtype=torch.float32, device=device)
+    depth = 0.0 if left_out.without_depth else models.suite.config.amf.depth_trust
+    return torch.tensor([[depth, float(not left_out.without_kernel)]], device=models.device)
 
 
 def _part(plane: Tensor, box: tuple[slice, slice]) -> Tensor:
@@ -77,7 +76,7 @@ def fuse(models: Models, y: Tensor, state: RoundState, prior: PhotoPrior, option
         prior: of that round.
         options: what is left out.
     """
-    amf, prior, drop = models.suite.amf, prior_on(prior, y.device), dropped(options, y.device)
+    amf, prior, drop = models.suite.amf, prior_on(prior, y.device), counted(options, models)
     height, width = y.shape[-2:]
     if y.device.type != "cpu" or height <= _STRIP + _REACH:
         whole: Fused = amf(y, state, prior, drop)

@@ -48,11 +48,11 @@ class ConsistencyConfig:
         grain: share of the grain that is left alone in any case.
     """
 
-    level: float = 0.25
+    level: float = 0.2
     sharpened: tuple[float, float] = (0.2, 0.5)
     processed: tuple[float, float] = (0.5, 0.9)
     grainy: tuple[float, float] = (2.5 / 255, 4.5 / 255)
-    grain: float = 0.7
+    grain: float = 1.0
 
 
 def _ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor:

@@ -22,12 +22,15 @@ class AmfConfig:
         heads: of the cross-modal attention.
         pyramid: channels of the condition per level.
         code: P, must be the dictionary's.
+        depth_trust: factor 0..1 of depth's token in use. In training depth is the truth, spoiled; the lite net's
+            answers are worse than that, and believed in full they cost 0.07 dB on rendered defocus.
     """
 
     width: int = 32
     heads: int = 4
     pyramid: tuple[int, ...] = (32, 48, 64)
     code: int = 24
+    depth_trust: float = 0.3
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,11 @@ def test_where_no_camera_processed_the_pixels_means_may_be_off_by_less_than_half
     torch.manual_seed(2)
     y = 0.3 + 0.2 * torch.rand(1, 3, 40, 56)
     image = torch.nn.functional.interpolate(y, scale_factor=4, mode="nearest")
-    near, far = image + 0.3 / 255, image - 3 / 255
+    near, far = image + 0.2 / 255, image - 3 / 255
     assert torch.allclose(keep_colour(near, y, 0.0), near, atol=1e-6)
     assert torch.allclose(keep_colour(near, y, 1.0), image, atol=1e-5)
-    assert torch.allclose(keep_colour(far, y, 0.0), image - 0.4 / 255, atol=1e-5)
-    assert torch.allclose(keep_colour(far, y, 0.5), image - 0.2 / 255, atol=1e-5)
+    assert torch.allclose(keep_colour(far, y, 0.0), image - 0.35 / 255, atol=1e-5)
+    assert torch.allclose(keep_colour(far, y, 0.5), image - 0.175 / 255, atol=1e-5)
 
 
 @pytest.mark.parametrize("steps", [0, 1])

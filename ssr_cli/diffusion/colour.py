@@ -19,14 +19,15 @@ from ssr_cli.diffusion.gauss import gaussian, reach_of
 
 #: LR pixels over which means are kept: standard deviation of a Gaussian.
 _SIGMA = 5.0
-#: LR pixels around a clipped value that are not compared.
-_GLOW = 3
+#: LR pixels around clipped areas that are not compared, and the share of 3 x 3 that must be clipped: no mere dot is a
+#: lamp.
+_GLOW, _LAMP = 3, 0.6
 #: Share of a surrounding that must be comparable for its shift to count in full.
 _ENOUGH = 0.2
 #: Values from here on outwards are clipped: the file's last steps.
 _BLACK, _WHITE = 1.5 / 255, 253.5 / 255
 #: What means may be off by where no camera processed the photo, encoded units.
-_SLACK = 0.4 / 255
+_SLACK = 0.35 / 255
 
 
 def _mirrored(length: int, device: torch.device) -> Tensor:
@@ -43,9 +44,11 @@ def _coarse(plane: Tensor) -> Tensor:
 
 
 def _comparable(y: Tensor) -> Tensor:
-    """1 where no value of a channel is clipped nearby, else 0, (B, C, h, w)."""
+    """1 where a channel has no clipped area nearby, else 0, (B, C, h, w)."""
     clipped = ((y < _BLACK) | (y > _WHITE)).to(y)
-    return 1 - F.max_pool2d(clipped, 2 * _GLOW + 1, 1, _GLOW)
+    area = (F.avg_pool2d(clipped, 3, 1, 1) > _LAMP).to(y)
+    reach = _GLOW + 1  # the middle of an area lies within its rim
+    return 1 - F.max_pool2d(area, 2 * reach + 1, 1, reach)
 
 
 def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:
@@ -57,7 +60,7 @@ def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:
         processed: probability 0..1 that these are a camera's pixels, which it processed.
 
     Returns:
-        (B, 3, h s, w s), encoded, 0..1. Its coarse means are the photo's, within 0.4/255 the less likely that is, but
+        (B, 3, h s, w s), encoded, 0..1. Its coarse means are the photo's, within 0.35/255 the less likely that is, but
         for values that would leave 0..1 and for what lies around clipped ones.
     """
     scale = image.shape[-1] // y.shape[-1]

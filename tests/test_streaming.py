@@ -148,7 +148,7 @@ def test_strips_of_amf_are_amf(tiny_models) -> None:
         y, _ = cut(work, work.tiles[0], tiny_models)
         state: RoundState = refine(work, work.tiles[0], tiny_models, [])[-1]
         prior = pipeline.fit_rounds(work, pipeline.Recovery(tiny_models, [], work.size, 64), lambda *_: None, 1)[0]
-        whole = tiny_models.suite.amf(y, state, prior, None)
+        whole = tiny_models.suite.amf(y, state, prior, tile_pass.counted(UpscaleOptions(), tiny_models))
         strips = tile_pass.fuse(tiny_models, y, state, prior, UpscaleOptions())
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(whole.pyramid, strips.pyramid, strict=True))
     assert torch.allclose(whole.gates, strips.gates, atol=1e-5)

@@ -165,7 +165,7 @@ def restore_tile(
     _relieve(tile, models)
     image, y = _part(image, nearest.within(nearer, scale)), _part(y, nearest.within(near))
     restored = held(image, y, before, weights, noise, float(prior.processed), nearest, models, options.consistency)
-    restored = refocused(restored, image, y, radius_px, priors[-1], nearest, models, options.kept_blur)
+    restored = refocused(restored, image, y, radius_px, prior, nearest, models, options.kept_blur)
     if delivery.invented:
         restored = with_split(restored, image, weights, nearest, models)
     return restored if sure is None else replace(restored, confidence=sure.cpu())

@@ -40,7 +40,5 @@ def test_the_error_rises_as_confidence_falls() -> None:
         sure.append(work.findings().views["confidence"][0].flatten().float())
         error.append((result - scene.hr.rgb).abs().mean(0).flatten())
     means = error_deciles(torch.cat(sure), torch.cat(error))
-    # Four small scenes: a tenth in the middle may lie a little below the one before, the trend may not.
-    assert all(b > 0.93 * a for a, b in zip(means, means[1:], strict=False)), means
-    assert rises([sum(means[i : i + 2]) for i in range(0, 9, 3)]), means
+    assert rises(means), means
     assert means[-1] > 1.5 * means[0]

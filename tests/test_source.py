@@ -50,9 +50,9 @@ def test_a_cameras_pixels_are_known(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pictures_that_were_made_smaller_are_no_cameras_pixels(seed: int) -> None:
+def test_fine_pixels_are_doubtful_and_no_more_for_they_may_have_been_sharpened(seed: int) -> None:
     reduced = F.avg_pool2d(_scene(seed), 4)
-    assert processed_by_camera(reduced) < 0.1
+    assert processed_by_camera(reduced) == pytest.approx(0.7)
     assert fineness(reduced) > fineness(_camera_pixels(seed)) + 0.1
 
 
@@ -81,10 +81,10 @@ def test_flat_photos_are_no_trouble() -> None:
 
 
 def test_what_is_said_counts_and_reaches_the_result(tiny_models: Models) -> None:
-    photo = Photo(F.avg_pool2d(_scene(5, 192), 4))
+    photo = Photo(F.avg_pool2d(_scene(5), 4))
     told = {s: analyse(photo, tiny_models, UpscaleOptions(source=s)).rounds[-1] for s in ("auto", "camera", "reduced")}
     assert (told["camera"].processed, told["reduced"].processed) == (1.0, 0.0)
-    assert told["auto"].processed < 0.1
+    assert told["auto"].processed == pytest.approx(0.7)
     assert not torch.equal(told["camera"].field.weights, told["reduced"].field.weights)
     results = [upscale(photo, tiny_models, UpscaleOptions(source=s)).photo.rgb for s in ("camera", "reduced")]
     assert not torch.equal(*results)
@@ -95,5 +95,5 @@ def test_an_unknown_source_is_refused() -> None:
         UpscaleOptions(source="phone")
 
 
-def test_the_sample_is_no_cameras_photo() -> None:
-    assert processed_by_camera(read_photo(SAMPLE).rgb) < 0.25
+def test_the_sample_is_doubtful_by_its_fine_detail_and_a_little_more_by_its_noise() -> None:
+    assert 0.5 < processed_by_camera(read_photo(SAMPLE).rgb) < 0.7

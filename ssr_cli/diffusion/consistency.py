@@ -60,6 +60,11 @@ def _ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor:
     return ((value - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)
 
 
+def _share(doubt: Tensor, config: ConsistencyConfig) -> Tensor:
+    """What is left alone of SVKR's noise level (B, 1, 1, 1), by the doubt (B,) about `y = A x`."""
+    return (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
+
+
 def guess_level(unexplained: Tensor, processed: Tensor, config: ConsistencyConfig) -> Tensor:
     """The noise level below which the first guess corrects nothing; restorers are trained with it.
 
@@ -71,8 +76,7 @@ def guess_level(unexplained: Tensor, processed: Tensor, config: ConsistencyConfi
     Returns:
         (B, 1, h, w), encoded units.
     """
-    doubt = _ramp(processed, config.processed)
-    return unexplained * (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
+    return _share(_ramp(processed, config.processed), config) * unexplained
 
 
 def left_alone(
@@ -92,8 +96,7 @@ def left_alone(
     """
     doubt = torch.maximum(_ramp(gain[:, 1], config.sharpened), _ramp(grain, config.grainy))
     doubt = torch.maximum(doubt, _ramp(processed, config.processed))
-    share = (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
-    return torch.maximum(share * unexplained, config.grain * grain.view(-1, 1, 1, 1))
+    return torch.maximum(_share(doubt, config) * unexplained, config.grain * grain.view(-1, 1, 1, 1))
 
 
 @dataclass(frozen=True)

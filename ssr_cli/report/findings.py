@@ -173,7 +173,7 @@ def _sharpening(gain: list[float]) -> str:
 def _pixels(camera: float) -> str:
     """Whether these are a camera's own pixels."""
     if 0.25 < camera < 0.75:
-        return "a camera's own or made smaller: cannot be told; --source decides"
+        return "finer than a camera's own, or too small to tell: --source decides"
     return "a camera's own, as it processed them" if camera > 0.5 else "made smaller, raw or scanned"
 
 

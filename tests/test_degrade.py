@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
-from ssr_cli.synthesis.degrade import as_focused, draw_processed, shoot
+from ssr_cli.synthesis.degrade import Origin, as_focused, draw_origins, shoot
 from ssr_cli.synthesis.jpeg import jpeg
 
 
@@ -101,7 +101,7 @@ def test_softening_keeps_constants_and_the_mean_of_waves() -> None:
 
 def test_shots_are_mild_follow_the_seed_and_tell_their_sharpening() -> None:
     clean = _smooth(40, 32)
-    first, again, other = (shoot(clean, draw_processed(40, rng), rng) for rng in map(np.random.default_rng, (1, 1, 2)))
+    first, again, other = (shoot(clean, draw_origins(40, rng), rng) for rng in map(np.random.default_rng, (1, 1, 2)))
     assert torch.equal(first.lr, again.lr)
     assert torch.equal(first.gain, again.gain)
     assert not torch.equal(first.lr, other.lr)
@@ -121,8 +121,8 @@ def test_photos_out_of_cameras_are_softer_and_stay_pairs() -> None:
         return torch.nn.functional.avg_pool2d(soften(sharp, torch.full((40,), 2.0)), 4)
 
     clean = photographed(hr)
-    processed = np.arange(40) % 2 == 0
-    soft, seen = as_focused(hr, clean, processed, np.random.default_rng(3))
+    origins = np.where(np.arange(40) % 2 == 0, Origin.CAMERA, Origin.EDITED)
+    soft, seen = as_focused(hr, clean, origins, np.random.default_rng(3))
     lost = (soft - hr).abs().mean((1, 2, 3))
     assert float(lost[::2].mean()) > 3 * float(lost[1::2].mean())
     assert float((photographed(soft) - seen).abs().mean()) < 0.3 * float((seen - clean).abs().mean())
@@ -131,7 +131,7 @@ def test_photos_out_of_cameras_are_softer_and_stay_pairs() -> None:
 def test_noise_tells_nothing_of_sharpening() -> None:
     """On flat ground, how rough the noise is must not separate sharpened photos from others a camera processed."""
     flat = torch.full((600, 3, 24, 24), 0.5)
-    shot = shoot(flat, np.ones(600, dtype=bool), np.random.default_rng(5))
+    shot = shoot(flat, np.full(600, Origin.CAMERA), np.random.default_rng(5))
     noise = (shot.lr - shot.lr.mean((2, 3), keepdim=True)).mean(1)
     power = noise.square().mean((1, 2))
     rough = (noise[:, :, 1:] - noise[:, :, :-1]).square().mean((1, 2)) / power.clamp_min(1e-9)
@@ -142,3 +142,22 @@ def test_noise_tells_nothing_of_sharpening() -> None:
     # the best threshold on roughness tells little more than chance does
     best = max(float(((a > t).float().mean() + (b <= t).float().mean()) / 2) for t in threshold)
     assert best < 0.72
+
+
+def test_edited_photos_are_sharpened_and_compressed_and_reduced_ones_are_raw() -> None:
+    flat = torch.full((300, 3, 32, 32), 0.5)
+    raw, edited = (shoot(flat, np.full(300, o), np.random.default_rng(1)) for o in (Origin.REDUCED, Origin.EDITED))
+    assert not raw.gain.any()
+    assert 0.45 < float((edited.gain[:, 1] > 0).float().mean()) < 0.75
+
+    def coloured(shot: torch.Tensor) -> float:
+        """The usual noise that the channels do not share."""
+        return float((shot - shot.mean(1, keepdim=True)).square().mean((1, 2, 3)).sqrt().median())
+
+    assert coloured(edited.lr) < 0.5 * coloured(raw.lr)
+
+
+def test_the_shares_of_origins_are_as_asked() -> None:
+    origins = draw_origins(4000, np.random.default_rng(2), camera=0.6)
+    shares = [float((origins == o).mean()) for o in Origin]
+    assert shares == pytest.approx([0.24, 0.6, 0.16], abs=0.03)

@@ -80,7 +80,8 @@ def test_tile_of_the_field_is_field_of_the_tile(make) -> None:
     x = torch.randn(1, 1, 24 * s, 26 * s).double()
     whole = operator.forward(x)
     part = SpatiallyVariantBlur.__new__(SpatiallyVariantBlur)
-    part.__dict__.update(operator.__dict__, weights=operator.weights[..., 3:21, 2:23])
+    there = operator.weights[..., 3:21, 2:23]
+    part.__dict__.update(operator.__dict__, weights=there, _mixing=operator._mixing[:, :, 3:21, 2:23])
     tile = part.forward(x[..., 3 * s : 21 * s, 2 * s : 23 * s])
     inner = (..., slice(reach, -reach), slice(reach, -reach))
     assert torch.allclose(tile[inner], whole[..., 3:21, 2:23][inner], atol=1e-12)

@@ -12,6 +12,9 @@ from ssr_cli.models.blocks import ResBlock, conv3, local_gradient
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 
+#: Places that attend at a time: what that takes stays in a processor's cache.
+_PLACES = 4096
+
 
 @dataclass(frozen=True)
 class AmfConfig:
@@ -46,6 +49,13 @@ class Fused:
     gates: Tensor
 
 
+def _each_by_its_own(layer: nn.Conv2d, tokens: Tensor) -> Tensor:
+    """A 1 x 1 convolution in three groups, of tokens that are sorted by group: (3, N, C) to (3, N, C')."""
+    assert layer.bias is not None
+    weight = layer.weight.view(3, -1, layer.weight.shape[1])
+    return torch.baddbmm(layer.bias.view(3, 1, -1), tokens, weight.mT)
+
+
 class Amf(nn.Module):
     """Three tokens per LR pixel (each already sees its neighbourhood), attention among them, a gate per place."""
 
@@ -66,20 +76,24 @@ class Amf(nn.Module):
             previous = channels
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        """Scaled dot-product attention among the three modalities of each place, (B, 3 C, h, w) to the same."""
+        """Attention among the three modalities of each place, (B, 3 C, h, w) to the same, some places at a time."""
         b, _, h, w = tokens.shape
-        heads, size = self.config.heads, self.config.width // self.config.heads
-        q, k, v = self.qkv(tokens).reshape(b, 3, 3, heads, size, h, w).unbind(2)  # each (B, 3, heads, size, h, w)
+        places = tokens.permute(0, 2, 3, 1).reshape(b * h * w, 3, self.config.width)
+        attended = torch.cat([self._attend_at(part) for part in torch.split(places, _PLACES)])
+        return attended.view(b, h, w, -1).permute(0, 3, 1, 2)
+
+    def _attend_at(self, tokens: Tensor) -> Tensor:
+        """Scaled dot-product attention of tokens (N, 3, C), to the same; every modality has weights of its own."""
+        width, heads = self.config.width, self.config.heads
+        q, k, v = torch.split(_each_by_its_own(self.qkv, tokens.transpose(0, 1)), width, -1)  # each (3, N, C)
+        members = torch.eye(heads, device=q.device, dtype=q.dtype).repeat_interleave(width // heads, 0)  # (C, heads)
         mixed = []
         # One asking modality at a time: all nine products at once would not fit in a processor's cache.
         for i in range(3):
-            scores = torch.stack([(q[:, i] * k[:, j]).sum(2) for j in range(3)], 1) / size**0.5  # (B, 3, heads, h, w)
-            shares = torch.softmax(scores.float(), 1).to(v.dtype)[:, :, :, None]
-            mixed.append(
-                (shares[:, 0] * v[:, 0] + shares[:, 1] * v[:, 1] + shares[:, 2] * v[:, 2]).reshape(b, -1, h, w)
-            )
-        attended: Tensor = tokens + self.merge(torch.cat(mixed, 1))
-        return attended
+            scores = torch.stack([(q[i] * k[j]) @ members for j in range(3)]) * (heads / width) ** 0.5
+            shares = torch.softmax(scores.float(), 0).to(v.dtype) @ members.mT  # (3, N, C)
+            mixed.append((shares[0] * v[0]).addcmul(shares[1], v[1]).addcmul(shares[2], v[2]))
+        return tokens + _each_by_its_own(self.merge, torch.stack(mixed)).transpose(0, 1)
 
     def forward(self, y: Tensor, state: RoundState, prior: PhotoPrior, drop: Tensor | None = None) -> Fused:
         """Fuse.

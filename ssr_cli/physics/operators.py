@@ -7,6 +7,8 @@ channels, which turns the strided convolution into a small dense one on the LR g
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,19 +22,45 @@ def _as_block_filters(atoms: Tensor, scale: int) -> Tensor:
     return blocks.reshape(count, scale * scale, n, n).contiguous()
 
 
-def _fold_replicate(padded: Tensor, pad: int) -> Tensor:
-    """Adjoint of replicate padding: border values are added to the edge pixels they were copied from."""
-    inner = padded[..., pad:-pad].clone()
-    inner[..., 0] += padded[..., :pad].sum(-1)
-    inner[..., -1] += padded[..., -pad:].sum(-1)
-    out = inner[..., pad:-pad, :].clone()
-    out[..., 0, :] += inner[..., :pad, :].sum(-2)
-    out[..., -1, :] += inner[..., -pad:, :].sum(-2)
-    return out
+def per_photo(planes: Tensor, count: int) -> Tensor:
+    """Planes (B C, ...) of `count` photos as (B, C, ...)."""
+    return planes.view(count, len(planes) // count, *planes.shape[1:])
+
+
+def _in_cells(blocks: Tensor, scale: int) -> Tensor:
+    """A view (N, sub-row, sub-column, h, w) of a picture in blocks (N, s s, h, w)."""
+    return blocks.view(len(blocks), scale, scale, *blocks.shape[-2:])
+
+
+def _padded(blocks: Tensor, scale: int, reach: int) -> Tensor:
+    """Replicate padding by `reach` LR pixels of a picture in blocks, (N, s s, h, w) -> (N, s s, h + 2 r, w + 2 r).
+
+    Outside there is what the outermost HR row or column had, at every place of a block.
+    """
+    out = _in_cells(F.pad(blocks, (reach,) * 4), scale)
+    out[:, :, :, :reach] = out[:, :1, :, reach : reach + 1]
+    out[:, :, :, -reach:] = out[:, -1:, :, -reach - 1 : -reach]
+    out[..., :reach] = out[:, :, :1, :, reach : reach + 1]
+    out[..., -reach:] = out[:, :, -1:, :, -reach - 1 : -reach]
+    return out.flatten(1, 2)
+
+
+def _folded(padded: Tensor, scale: int, reach: int) -> Tensor:
+    """Adjoint of `_padded`: border values are added to the HR pixels they were copied from."""
+    parts = _in_cells(padded, scale)
+    inner = parts[..., reach:-reach].clone()
+    inner[:, :, 0, :, 0] += parts[..., :reach].sum((2, 4))
+    inner[:, :, -1, :, -1] += parts[..., -reach:].sum((2, 4))
+    out = inner[..., reach:-reach, :].clone()
+    out[:, 0, :, 0] += inner[..., :reach, :].sum((1, 3))
+    out[:, -1, :, -1] += inner[..., -reach:, :].sum((1, 3))
+    return out.flatten(1, 2)
 
 
 class SpatiallyVariantBlur:
     """The linear operator A of one kernel field, light-agnostic: it mixes whatever values it is given.
+
+    Solvers that apply it again and again stay in blocks, (B C, s s, h, w), and in the layout that convolutions like.
 
     Args:
         atoms: (L, k, k) kernels, the sensor's box included; k a multiple of 2 s with k / s odd.
@@ -48,8 +76,22 @@ class SpatiallyVariantBlur:
             raise ValueError(f"atoms of side {atoms.shape[-1]} cannot be centred on LR pixels at scale {scale}")
         self.scale = scale
         self.weights = weights
-        self.filters = _as_block_filters(atoms, scale).to(weights)
+        self.filters = _as_block_filters(atoms, scale).to(weights).contiguous(memory_format=torch.channels_last)
         self.reach = self.filters.shape[-1] // 2  # LR pixels
+        self._mixing = weights.permute(0, 2, 3, 1)[:, None].contiguous()  # (B, 1, h, w, L)
+
+    def blocks(self, x: Tensor) -> Tensor:
+        """A picture (B, C, h s, w s) in blocks (B C, s s, h, w)."""
+        shuffled = F.pixel_unshuffle(x.flatten(0, 1)[:, None], self.scale)
+        return shuffled.contiguous(memory_format=torch.channels_last)
+
+    def picture(self, blocks: Tensor) -> Tensor:
+        """The inverse of `blocks`."""
+        return per_photo(F.pixel_shuffle(blocks, self.scale)[:, 0], len(self.weights))
+
+    def _answers(self, blocks: Tensor) -> Tensor:
+        """What every atom sees, (B C, L, h, w)."""
+        return F.conv2d(_padded(blocks, self.scale, self.reach), self.filters)
 
     def responses(self, x: Tensor) -> Tensor:
         """What every atom alone would give.
@@ -60,12 +102,22 @@ class SpatiallyVariantBlur:
         Returns:
             (B, C, L, h, w).
         """
-        b, c, height, width = x.shape
-        pad = self.reach * self.scale
-        padded = F.pad(x, (pad, pad, pad, pad), mode="replicate")
-        blocks = F.pixel_unshuffle(padded.reshape(b * c, 1, height + 2 * pad, width + 2 * pad), self.scale)
-        seen = F.conv2d(blocks, self.filters)  # (B C, L, h, w)
-        return seen.reshape(b, c, *seen.shape[1:])
+        return per_photo(self._answers(self.blocks(x)), len(x))
+
+    def see(self, blocks: Tensor) -> Tensor:
+        """`forward` of a picture in blocks, (B, C, h, w)."""
+        answers = per_photo(self._answers(blocks).permute(0, 2, 3, 1), len(self.weights))
+        return (answers * self._mixing).sum(-1)
+
+    def spread(self, r: Tensor) -> Tensor:
+        """`adjoint`, in blocks."""
+        shares = (r[..., None] * self._mixing).flatten(0, 1).permute(0, 3, 1, 2)
+        return _folded(F.conv_transpose2d(shares, self.filters), self.scale, self.reach)
+
+    @cached_property
+    def coverage(self) -> Tensor:
+        """How often HR pixels are looked at, the adjoint of ones, in blocks (B, s s, h, w)."""
+        return self.spread(torch.ones_like(self.weights[:, :1]))
 
     def forward(self, x: Tensor) -> Tensor:
         """Blur and decimate.
@@ -76,7 +128,7 @@ class SpatiallyVariantBlur:
         Returns:
             (B, C, h, w).
         """
-        return (self.responses(x) * self.weights[:, None]).sum(2)
+        return self.see(self.blocks(x))
 
     def adjoint(self, r: Tensor) -> Tensor:
         """The transpose of `forward`.
@@ -87,12 +139,7 @@ class SpatiallyVariantBlur:
         Returns:
             (B, C, h s, w s).
         """
-        b, c, h, w = r.shape
-        spread = (r[:, :, None] * self.weights[:, None]).reshape(b * c, -1, h, w)
-        blocks = F.conv_transpose2d(spread, self.filters)
-        padded = F.pixel_shuffle(blocks, self.scale)
-        folded = _fold_replicate(padded, self.reach * self.scale)
-        return folded.reshape(b, c, h * self.scale, w * self.scale)
+        return self.picture(self.spread(r))
 
 
 def reduced_basis(atoms: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ssr_cli.physics.operators import SpatiallyVariantBlur
+from ssr_cli.physics.operators import SpatiallyVariantBlur, per_photo
 
 #: HR pixels looked at less often than this share of the average are not corrected more for it.
 _LEAST = 0.25
@@ -19,19 +19,24 @@ _LEAST = 0.25
 class _Normal:
     """`A S At` of an operator and the way back to the picture."""
 
-    def __init__(self, operator: SpatiallyVariantBlur, like: Tensor, free: Tensor | None = None) -> None:
+    def __init__(self, operator: SpatiallyVariantBlur, free: Tensor | None = None) -> None:
         self.operator = operator
-        seen = operator.adjoint(torch.ones_like(like[:, :1]))
-        spread = 1.0 / seen.clamp_min(_LEAST / operator.scale**2)  # (B, 1, H, W)
-        self.spread = spread if free is None else spread * free
+        even = 1.0 / operator.coverage.clamp_min(_LEAST / operator.scale**2)
+        self.even = even[:, None]  # (B, 1, s s, h, w), or of every channel
+        if free is not None:
+            self.even = self.even * per_photo(operator.blocks(free), len(free))
+
+    def _back(self, z: Tensor) -> Tensor:
+        """`S At z` in blocks."""
+        return (per_photo(self.operator.spread(z), len(z)) * self.even).flatten(0, 1)
 
     def back(self, z: Tensor) -> Tensor:
         """`S At z`, (B, C, H, W)."""
-        return self.spread * self.operator.adjoint(z)
+        return self.operator.picture(self._back(z))
 
     def __call__(self, z: Tensor) -> Tensor:
         """`A S At z`, (B, C, h, w)."""
-        return self.operator.forward(self.back(z))
+        return self.operator.see(self._back(z))
 
 
 def conjugate_gradients(
@@ -49,7 +54,7 @@ def conjugate_gradients(
     Returns:
         (B, C, H, W) to be added to x. Inner products run over everything given, so this is for whole photos.
     """
-    normal = _Normal(operator, residual)
+    normal = _Normal(operator)
     z = torch.zeros_like(residual)
     r = residual.clone()
     direction = r.clone()
@@ -91,7 +96,7 @@ def chebyshev(
     Returns:
         (B, C, H, W) to be added to x.
     """
-    normal = _Normal(operator, residual, free)
+    normal = _Normal(operator, free)
     centre, half = (high + low) / 2, (high - low) / 2
     z = torch.zeros_like(residual)
     r = residual

@@ -7,6 +7,7 @@ picture: blur that was sharpened afterwards looks like less blur with halos, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,22 @@ from ssr_cli.synthesis.jpeg import jpeg
 
 #: Share of photos that a camera processed, where nothing else is asked for.
 PROCESSED = 0.5
+#: Share of the others that were edited.
+_EDITED = 0.4
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
+
+
+class Origin(IntEnum):
+    """Where the pixels of a photo come from.
+
+    REDUCED ones were made smaller, or are as a sensor gave them; CAMERA ones a camera processed; EDITED ones were made
+    smaller, then sharpened or compressed, as on the web.
+    """
+
+    REDUCED = 0
+    CAMERA = 1
+    EDITED = 2
 
 
 @dataclass(frozen=True)
@@ -51,13 +66,14 @@ def add_noise(rgb: Tensor, gaussian: float, poisson: float, rng: np.random.Gener
     return rgb + normal * (gaussian**2 + poisson * rgb.clamp(0, 1)).sqrt()
 
 
-def draw_processed(count: int, rng: np.random.Generator, share: float = PROCESSED) -> npt.NDArray[np.bool_]:
-    """Which of `count` photos a camera processed before it saved them; the others are as the sensor gave them."""
-    return rng.random(count) < share
+def draw_origins(count: int, rng: np.random.Generator, camera: float = PROCESSED) -> npt.NDArray[np.int_]:
+    """Origins of `count` photos, a camera in so large a share of them."""
+    others = np.where(rng.random(count) < _EDITED, Origin.EDITED, Origin.REDUCED)
+    return np.where(rng.random(count) < camera, Origin.CAMERA, others)
 
 
 def as_focused(
-    hr: Tensor, clean: Tensor, processed: npt.NDArray[np.bool_], rng: np.random.Generator
+    hr: Tensor, clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """The sharp pictures as sharp as such photos are, and what the optics gave made softer by as much.
 
@@ -68,7 +84,7 @@ def as_focused(
     Args:
         hr: (B, 3, h s, w s), encoded.
         clean: (B, 3, h, w), encoded.
-        processed: (B,), see `draw_processed`.
+        origins: (B,), see `Origin`.
         rng: source of all choices.
 
     Returns:
@@ -77,19 +93,20 @@ def as_focused(
     b = len(hr)
     camera = np.where(rng.random(b) < 0.9, rng.uniform(0.5, 1.2, b), _SHARP)
     reduced = np.where(rng.random(b) < 0.2, rng.uniform(0.3, 0.9, b), _SHARP)
-    sigmas = _column(np.where(processed, camera, reduced), hr)
+    sigmas = _column(np.where(origins == Origin.CAMERA, camera, reduced), hr)
     return soften(hr, sigmas), soften(clean, sigmas * clean.shape[-1] / hr.shape[-1])
 
 
-def _grain(clean: Tensor, processed: npt.NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
-    """Poisson-Gaussian noise (B, 3, h, w), mostly little; some of it grey, of processed photos half of it smoothed.
+def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
+    """Poisson-Gaussian noise (B, 3, h, w), mostly little; of processed photos some of it grey, half of it smoothed.
 
     Smooth or rough, noise must tell nothing of sharpening: a net that reads it there is wrong on every camera that
     denoises.
     """
     b = len(clean)
     spread = np.where(rng.random(b) < 0.75, np.abs(rng.normal(0, 3.0, b)), rng.uniform(0, 15, b)) / 255
-    spread = np.where(processed, spread * 0.6, spread)
+    processed = origins != Origin.REDUCED
+    spread = spread * np.select([origins == Origin.CAMERA, origins == Origin.EDITED], [0.6, 0.3], 1.0)
     gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, 15 / 255), 0.0)
     poisson = np.where(rng.random(b) < 0.35, rng.uniform(0, 2.5e-4, b), 0.0)
     grey, smooth = processed & (rng.random(b) < 0.6), processed & (rng.random(b) < 0.6)
@@ -121,7 +138,7 @@ def _compressed(rgb: Tensor, share: npt.NDArray[np.floating], rng: np.random.Gen
     return rgb.index_copy(0, index, jpeg(rgb.index_select(0, index), quality, halved))
 
 
-def shoot(clean: Tensor, processed: npt.NDArray[np.bool_], rng: np.random.Generator) -> Shot:
+def shoot(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Shot:
     """A random mild mix: most photos fairly clean, most of the processed ones sharpened, half JPEG, some twice.
 
     Noise comes before the sharpening or is spared by it; a tenth is softened, which is not told: it is blur like other
@@ -129,25 +146,30 @@ def shoot(clean: Tensor, processed: npt.NDArray[np.bool_], rng: np.random.Genera
 
     Args:
         clean: (B, 3, h, w), encoded, 0..1, what the optics gave.
-        processed: (B,), see `draw_processed`.
+        origins: (B,), see `Origin`.
         rng: source of all choices.
 
     Returns:
         The photos, and what sharpening did to each.
     """
     b = len(clean)
-    grain = _grain(clean, processed, rng)
+    camera, edited = origins == Origin.CAMERA, origins == Origin.EDITED
+    grain = _grain(clean, origins, rng)
     before = _mask(rng.random(b) < 0.4, clean)
-    crisp = processed & (rng.random(b) < 0.85)
+    crisp = rng.random(b) < np.select([camera, edited], [0.85, 0.6], 0.0)
     soft = ~crisp & (rng.random(b) < 0.2)
-    twice = crisp & (rng.random(b) < 0.2)
-    amounts = _column(np.where(crisp, rng.uniform(0.3, 1.6, b), 0.0), clean)
+    twice = camera & crisp & (rng.random(b) < 0.2)
+    # Software sharpens pictures that are sharp already less, and finer.
+    drawn = np.where(camera, rng.uniform(0.3, 1.6, b), rng.uniform(0.1, 1.0, b))
+    amounts = _column(np.where(crisp, drawn, 0.0), clean)
     again = _column(np.where(twice, rng.uniform(0.1, 0.8, b), 0.0), clean)
-    sigmas, sigmas_again = (_column(rng.uniform(0.6, 2.0, b), clean) for _ in range(2))
+    sigmas = _column(np.where(camera, rng.uniform(0.6, 2.0, b), rng.uniform(0.4, 1.1, b)), clean)
+    sigmas_again = _column(rng.uniform(0.6, 2.0, b), clean)
     seen = torch.where(before, clean + grain, clean)
     seen = torch.where(_mask(soft, clean), soften(seen, _column(rng.uniform(0.3, 0.6, b), clean)), seen)
     seen = sharpen(sharpen(seen, sigmas, amounts), sigmas_again, again)
     seen = torch.where(before, seen, seen + grain)
     seen = (seen.clamp(0, 1) * 255).round() / 255
-    seen = _compressed(_compressed(seen, np.where(processed, 0.65, 0.2), rng), np.where(processed, 0.15, 0.0), rng)
+    once, more = (np.select([camera, edited], shares, last) for *shares, last in ((0.65, 0.75, 0.2), (0.15, 0.2, 0.0)))
+    seen = _compressed(_compressed(seen, once, rng), more, rng)
     return Shot(seen, log_gain(sigmas, amounts) + log_gain(sigmas_again, again))

@@ -162,7 +162,7 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
         if camera and rng.random() < 0.15:
             optical = shapes.convolve(blur_models.motion_blur(rng, 10.0), optical)
         blur = blur_models.uniform(optical, scale)
-    elif not camera and kind < 0.38:
+    elif not camera and kind < 0.55:
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
         blur = blur_models.smooth_field(rng, scale)
     else:

@@ -20,14 +20,17 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ssr_cli.errors import InputError
+from ssr_cli.models.depth import DepthNet
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.synthesis.degrade import PROCESSED, as_focused, draw_processed, shoot
+from ssr_cli.synthesis.degrade import PROCESSED, Origin, as_focused, draw_origins, shoot
 from ssr_cli.synthesis.photo_scenes import random_scene
 
 SHARD = 40
 _SIZE = 512
 #: How often training tells the whole truth of whether a camera processed a photo.
 _SURE = 0.6
+#: What is told of edited photos where all is told that can be seen: fine detail alone proves little (`source`).
+_EDITED = 0.7
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Crops:
         code: (B, P, n, n) kernel codes.
         covariance: (B, 3, n, n) HR px^2.
         disparity: (B, 1, n, n).
+        estimated: (B, 1, n, n) the lite net's disparity of the whole scene, if the pool has it, else the true one.
+        fitted: (B, 1, n, n) the true one in the estimate's units.
     """
 
     hr: Tensor
@@ -54,6 +59,8 @@ class Crops:
     code: Tensor
     covariance: Tensor
     disparity: Tensor
+    estimated: Tensor
+    fitted: Tensor
 
 
 def list_photos(folders: Sequence[Path]) -> list[Path]:
@@ -136,10 +143,10 @@ class ScenePool:
         rng = np.random.default_rng(seed)
         h, w = self.data["clean"].shape[-2:]
         scenes = self.kept if validation else self.scenes
-        processed = draw_processed(batch, rng, PROCESSED if validation else self.processed)
+        origins = draw_origins(batch, rng, PROCESSED if validation else self.processed)
         picks = [
             (int(rng.choice(scenes[p])), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1)))
-            for p in processed.astype(int)
+            for p in (origins == Origin.CAMERA).astype(int)
         ]
 
         def cut(name: str, scale: int = 1) -> Tensor:
@@ -152,18 +159,31 @@ class ScenePool:
 
         # A loss is often asked for under autocast; half precision would be noise in the photos.
         with torch.autocast(self.device.type, enabled=False):
-            hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), processed, rng)
-            shot = shoot(clean, processed, rng)
+            hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), origins, rng)
+            shot = shoot(clean, origins, rng)
         return Crops(
             hr=hr,
             clean=clean,
             lr=shot.lr,
             gain=shot.gain,
-            processed=torch.from_numpy(_told(processed, rng, validation)).to(self.device),
+            processed=torch.from_numpy(_told(origins, rng, validation)).to(self.device),
             code=cut("code"),
             covariance=cut("covariance"),
             disparity=cut("disparity"),
+            estimated=cut("estimated" if "estimated" in self.data else "disparity"),
+            fitted=cut("fitted" if "fitted" in self.data else "disparity"),
         )
+
+    def estimate_depth(self, net: DepthNet) -> None:
+        """Ask the lite net for the depth of every scene: stages behind it should know its errors.
+
+        Args:
+            net: on the pool's device.
+        """
+        with torch.inference_mode():
+            said = torch.cat([net.estimate(clean[None].float()) for clean in self.data["clean"]])
+        self.data["estimated"] = said.half().clone()
+        self.data["fitted"] = in_units_of(self.data["disparity"].float(), said).half().clone()
 
 
 def _by_kind(camera: npt.NDArray[np.bool_], first: int) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
@@ -176,11 +196,24 @@ def _by_kind(camera: npt.NDArray[np.bool_], first: int) -> tuple[npt.NDArray[np.
     return (others if len(others) else every), (cameras if len(cameras) else every)
 
 
-def _told(processed: npt.NDArray[np.bool_], rng: np.random.Generator, validation: bool) -> npt.NDArray[np.float32]:
-    """What models are told of photos: the truth, in training often something between it and not knowing, 0.5."""
-    sure = np.where(rng.random(len(processed)) < _SURE, 1.0, rng.uniform(0, 1, len(processed)))
-    told: npt.NDArray[np.float32] = 0.5 + (processed - 0.5) * (1.0 if validation else sure)
-    return told.astype(np.float32)
+def in_units_of(truth: Tensor, estimate: Tensor) -> Tensor:
+    """True disparities (N, 1, h, w) with the mean and spread of estimates: no photo fixes either."""
+    spread = truth.std((1, 2, 3), keepdim=True)
+    scaled = (truth - truth.mean((1, 2, 3), keepdim=True)) / spread.clamp_min(1e-3)
+    dims = (1, 2, 3)
+    return (scaled * estimate.std(dims, keepdim=True) + estimate.mean(dims, keepdim=True)).clamp(0, 1)
+
+
+def _told(origins: npt.NDArray[np.int_], rng: np.random.Generator, validation: bool) -> npt.NDArray[np.float32]:
+    """What models are told of photos: the truth, in training often something between it and not knowing.
+
+    Of edited photos the truth is as little as can be seen.
+    """
+    sure = np.where(rng.random(len(origins)) < _SURE, 1.0, rng.uniform(0, 1, len(origins)))
+    told = np.where(origins == Origin.CAMERA, 1.0, 0.0)
+    told = 0.5 + (told - 0.5) * (1.0 if validation else sure)
+    edited = np.where((sure == 1) | validation, _EDITED, rng.uniform(0.3, 0.8, len(origins)))
+    return np.where(origins == Origin.EDITED, edited, told).astype(np.float32)
 
 
 def h_scale(data: dict[str, Tensor]) -> int:

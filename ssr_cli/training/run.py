@@ -93,11 +93,13 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     pool = load_pool(options, device, report)
     if options.stage == "sd-adapter":
         return build_adapter_stage(options, pool, device, report)
+    before: tuple[str, ...] = {"svkr": (), "restorer": ("svkr",)}.get(options.stage, ("svkr", "restorer"))
+    suite = load_suite(options, device, before)
+    report(f"{options.stage}: asking the depth net about {options.scenes} scenes")
+    pool.estimate_depth(suite.depth)
     if options.stage == "svkr":
-        return SvkrStage(load_suite(options, device, ()).svkr, pool, options)
-    if options.stage == "restorer":
-        return RestorerStage(load_suite(options, device, ("svkr",)), pool, options)
-    return FlowStage(load_suite(options, device, ("svkr", "restorer")), pool, options)
+        return SvkrStage(suite.svkr, pool, options)
+    return (RestorerStage if options.stage == "restorer" else FlowStage)(suite, pool, options)
 
 
 def train_stage(options: TrainOptions, report: Report) -> dict[str, float]:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level
+from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.suite import Suite
-from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
+from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 
@@ -23,6 +24,8 @@ from ssr_cli.training.pool import Crops, ScenePool
 _DROP = 0.1
 #: Mean squared error, encoded units, below which a crop is as good as perfect.
 _PERFECT = (3 / 255) ** 2
+#: Weight of what AMF is told of its gates, and the blur radius, HR px, of which half the weight is the kernel's.
+_GATES, _HALF_PX = 0.5, 4.0
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Conditions:
 
 
 def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:
-    """SVKR on spoiled true depth, without gradients; modality dropout decided by the seed."""
+    """SVKR on depth as it may be given, without gradients; modality dropout decided by the seed."""
     dictionary = default_dictionary()
     with torch.no_grad():
-        given, _ = spoil_batch(crops.disparity, seed)
+        given, _ = given_depth(crops, seed)
         state = suite.svkr(crops.lr, given, crops.processed, dictionary)[-1]
         prior = photo_prior(state, crops.processed)
         with torch.autocast(crops.lr.device.type, enabled=False):
@@ -49,6 +52,13 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
     return Conditions(state, prior, drop, guess)
+
+
+def _gate_error(fused: Fused, told: Conditions) -> Tensor:
+    """Mean squared distance of the kernel's gate from its share of the blur, where kernels were there to be seen."""
+    radius = told.state.radius_px
+    error = (fused.gates[:, 2:] - radius / (radius + _HALF_PX)).square().mean((1, 2, 3))
+    return (error if told.drop is None else error * told.drop[:, 1]).mean()
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -70,24 +80,24 @@ class RestorerStage:
         self.trained: nn.Module = suite.restoration
         self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer)
 
-    def mean(self, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Tensor:
-        """The restored batch (B, 3, 4 n, 4 n)."""
+    def mean(self, crops: Crops, seed: tuple[int, ...], dropping: bool) -> tuple[Tensor, Tensor]:
+        """The restored batch (B, 3, 4 n, 4 n), and how far AMF's gates are from following the blur."""
         told = run_svkr(self.suite, crops, seed, dropping)
         fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
-        restored: Tensor = self.suite.restorer(crops.lr, fused, told.guess)[0]
-        return restored
+        return self.suite.restorer(crops.lr, fused, told.guess)[0], _gate_error(fused, told)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: the logarithm of each crop's mean squared error, as decibels have it.
 
         Squares, so that what is in doubt is averaged and not chosen; logarithms, so that flat and rich crops count
-        alike.
+        alike. Nothing in that says what the gates should be, so they are told.
         """
         seed = (self.options.seed, 2, step)
         crops = self.pool.crops(self.options.batch, self.options.crop, seed)
-        error = self.mean(crops, (*seed, 7), dropping=True) - crops.hr
-        loss = (error.square().mean((1, 2, 3)) + _PERFECT).log().mean()
-        return loss, {"l1": error.detach().abs().mean()}
+        mean, gates = self.mean(crops, (*seed, 7), dropping=True)
+        error = mean - crops.hr
+        loss = (error.square().mean((1, 2, 3)) + _PERFECT).log().mean() + _GATES * gates
+        return loss, {"l1": error.detach().abs().mean(), "gates": gates}
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: PSNR of 64 held-out crops beside bicubic's."""
@@ -97,6 +107,6 @@ class RestorerStage:
         for i in range(4):
             crops = self.pool.crops(16, self.options.crop, (99, i), validation=True)
             with torch.autocast(crops.lr.device.type, torch.bfloat16):
-                ours += psnr(self.mean(crops, (98, i), dropping=False), crops.hr) / 4
+                ours += psnr(self.mean(crops, (98, i), dropping=False)[0], crops.hr) / 4
             bicubic += psnr(upscale_bicubic(crops.lr, 4), crops.hr) / 4
         return {"psnr": ours, "bicubic": bicubic, "gain": ours - bicubic}

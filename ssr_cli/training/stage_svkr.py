@@ -13,8 +13,8 @@ from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
-from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training.critic import Adversary
+from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 
@@ -88,7 +88,7 @@ class SvkrStage:
         return loss, figures
 
     def _run(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:
-        given, truth = spoil_batch(crops.disparity, seed)
+        given, truth = given_depth(crops, seed)
         states = self.trained(crops.lr, given, crops.processed, self.dictionary)
         with torch.autocast(crops.lr.device.type, enabled=False):
             explained = self.explain(crops, states)

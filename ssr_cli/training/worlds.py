@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.synthesis.blur_models import random_lens
-from ssr_cli.synthesis.degrade import draw_processed, shoot
+from ssr_cli.synthesis.degrade import draw_origins, shoot
 from ssr_cli.synthesis.geometry import random_world
 from ssr_cli.synthesis.photo_scenes import random_mask
 from ssr_cli.synthesis.render import composite, hat_weights
@@ -63,7 +63,7 @@ def render_world(
         rgb = defocused(rgb, disparity, rng)
     gain = float(np.exp(rng.normal(0, 0.25)))
     seen = linear_to_srgb((rgb * gain).clamp(0, 1))[None]
-    return shoot(seen, draw_processed(1, rng), rng).lr[0], disparity[None]
+    return shoot(seen, draw_origins(1, rng), rng).lr[0], disparity[None]
 
 
 def render_worlds(photos: Sequence[Path], first: int, items: int, seed: int) -> dict[str, Tensor]:

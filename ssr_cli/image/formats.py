@@ -43,7 +43,7 @@ class Extra:
 
 RAW = Extra("raw", "rawpy", (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"))
 EXTRAS = (
-    Extra("heic", "pillow_heif", (".heic", ".heif", ".hif")),
+    Extra("heic", "pi_heif", (".heic", ".heif", ".hif")),
     Extra("jxl", "pillow_jxl", (".jxl",)),
     RAW,
 )

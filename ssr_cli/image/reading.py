@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from ssr_cli.errors import InputError
 from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
-from ssr_cli.image import tiff
+from ssr_cli.image import heif, tiff
 from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
 from ssr_cli.image.lengths import check_length
 from ssr_cli.image.metadata import collect, collect_tags, has_thumbnail, thumbnail_of
@@ -41,7 +41,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
 
     Args:
         path: JPEG, PNG, WebP, BMP, TIFF, AVIF or GIF with 8 bits per channel, PNG and TIFF also with 16; grey, RGB,
-            palette or CMYK, with or without alpha; HEIC, JPEG XL and camera RAW where their extra is installed.
+            palette or CMYK, with or without alpha; HEIC (8 to 12 bits), JPEG XL and camera RAW where their extra is
+            installed.
         max_pixels: refuse more.
         first_frame: read the first frame of what is animated or has several pages instead of refusing it.
 
@@ -73,8 +74,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
                 _refuse(path, image, max_pixels, first_frame)
                 if image.format == "PNG":
                     check_length(path)
-                if _bits(path, image) == 16:
-                    return _decode_deep(path, image)
+                if (bits := _bits(path, image)) > 8:
+                    return _decode_deep(path, image, bits)
                 image.load()
                 return _decode(image)
     except UnidentifiedImageError as error:
@@ -133,7 +134,7 @@ def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame
     if image.format not in READ:
         raise InputError(f"{path} is a {image.format} file, which is not supported.", "Save it as PNG first.")
     deep = _bits(path, image) > 8 or image.mode in _DEEP_MODES
-    if deep and not (image.format == "PNG" and deep_png.can_read(image)):
+    if deep and image.format != "HEIF" and not (image.format == "PNG" and deep_png.can_read(image)):
         raise InputError(
             f"{path} has more than 8 bits per channel in a form that is not supported.",
             "Save it as PNG or TIFF with 16 bits, in grey or RGB, with or without alpha.",
@@ -157,6 +158,8 @@ def _bits(path: Path, image: ImageFile.ImageFile) -> int:
     """Bits per channel: Pillow's mode does not tell."""
     if image.format == "PNG":
         return deep_png.bit_depth(path)
+    if image.format == "HEIF":
+        return heif.bit_depth(image)
     bits = image.tag_v2.get(258, 8) if image.format == "TIFF" else 8  # type: ignore[attr-defined]
     return int(max(bits) if isinstance(bits, tuple) else bits)
 
@@ -220,9 +223,10 @@ def _planes(samples: npt.NDArray[Any], largest: int) -> torch.Tensor:
     return torch.from_numpy(out)
 
 
-def _decode_deep(path: Path, image: ImageFile.ImageFile) -> Photo:
-    """A PNG with 16 bits per channel."""
-    return _deep_photo(deep_png.read_samples(path), collect(image))
+def _decode_deep(path: Path, image: ImageFile.ImageFile, bits: int) -> Photo:
+    """A PNG with 16 bits per channel, or a HEIC with 10 or 12."""
+    samples = heif.read_samples(path, bits) if image.format == "HEIF" else deep_png.read_samples(path)
+    return _deep_photo(samples, collect(image))
 
 
 def _decode_deep_tiff(path: Path) -> Photo:

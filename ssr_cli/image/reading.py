@@ -21,6 +21,7 @@ from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
 from ssr_cli.image import heif, tiff
 from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
+from ssr_cli.image.jpeg_rows import check_rows
 from ssr_cli.image.lengths import check_length
 from ssr_cli.image.metadata import collect, collect_tags, has_thumbnail, thumbnail_of
 from ssr_cli.settings import MAX_PIXELS
@@ -77,6 +78,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
                 if (bits := _bits(path, image)) > 8:
                     return _decode_deep(path, image, bits)
                 image.load()
+                if image.format in ("JPEG", "MPO"):
+                    check_rows(path, image)
                 return _decode(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a photo ssr can read.", "Use JPEG, PNG, WebP, BMP, TIFF or AVIF.") from error

@@ -137,7 +137,10 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
         priors: what rounds 1, 2, ... said of the whole photo.
     """
     svkr = models.suite.svkr
-    run = work.kept.get(tile) or svkr.begin(*cut(work, tile, models), work.processed.to(models.device))
+    run = work.kept.get(tile)
+    if run is None:
+        told = (plane.to(models.device) for plane in (work.processed, work.grain))
+        run = svkr.begin(*cut(work, tile, models), *told)
     for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
         svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
     if work.tiles == [tile]:

@@ -10,9 +10,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 
@@ -31,7 +30,7 @@ from ssr_cli.recovery import Recovery, checked
 from ssr_cli.settings import PLAIN, Delivery, UpscaleOptions
 from ssr_cli.stable_pass import draw_stable, held_tile
 from ssr_cli.suite import Models
-from ssr_cli.tile_end import Restored
+from ssr_cli.tile_end import Restored, Tally
 from ssr_cli.tile_pass import fuse, restore_tile
 from ssr_cli.tiling import Tile, side_that_fits
 
@@ -110,34 +109,6 @@ def _note(maps: Maps, tile: Tile, states: list[RoundState], gates: Tensor) -> No
     maps.put("gates", tile, gates)
 
 
-@dataclass
-class _Energy:
-    """Sums of squared residuals over all tiles."""
-
-    before: float = 0.0
-    after: float = 0.0
-    count: int = 0
-    invented: float = 0.0
-    detail: float = 0.0
-
-    def add(self, restored: Restored) -> None:
-        """Count the core of a tile."""
-        self.before += restored.before
-        self.after += restored.after
-        self.count += restored.count
-        self.invented += restored.energy[0]
-        self.detail += restored.energy[1]
-
-    @property
-    def invented_share(self) -> float | None:
-        """Of the detail's energy, what the photo does not determine."""
-        return self.invented / self.detail if self.detail else None
-
-    def psnr(self, energy: float) -> float | None:
-        """LR-PSNR in dB."""
-        return None if not self.count else -10 * math.log10(max(energy / self.count, 1e-12))
-
-
 class Enlarging:
     """A photo that is being made larger: estimated as a whole at first, then restored band by band.
 
@@ -179,7 +150,7 @@ class Enlarging:
             self.work, self.recovery = _begun(photo, models, options, depth)
             self.priors = fit_rounds(self.work, self.recovery, self.tell, options.ablation.rounds)
         self.maps = Maps(self.work, delivery.map_pixels)
-        self.energy = _Energy()
+        self.tally = Tally()
         self.views: dict[str, Canvas] = {}
 
     def bands(self) -> Iterator[Tensor]:
@@ -196,11 +167,9 @@ class Enlarging:
     def findings(self) -> Findings:
         """What is known, once all bands were taken."""
         analysis = self.maps.analysis(self.work, self.priors, self.scale)
-        energy = self.energy
         incidents = tuple(self.recovery.incidents)
         views = {name: canvas.pixels for name, canvas in self.views.items()}
-        told = energy.psnr(energy.before), energy.psnr(energy.after)
-        return Findings(analysis, *told, incidents, views, energy.invented_share)
+        return Findings(analysis, *self.tally.lr_psnr, incidents, views, self.tally.invented_share)
 
     def _restored(self, options: UpscaleOptions) -> Iterator[Tensor]:
         """Step 3, a row of tiles at a time."""
@@ -227,7 +196,7 @@ class Enlarging:
 
     def _keep(self, restored: Restored, rows: slice, columns: slice) -> None:
         """Count a finished tile, and put what was asked for beside it in its place."""
-        self.energy.add(restored)
+        self.tally.add(restored)
         invented = None if restored.invented is None else 0.5 + restored.invented
         for name, plane in (("invented", invented), ("confidence", restored.confidence)):
             if plane is not None:

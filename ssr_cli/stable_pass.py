@@ -17,7 +17,7 @@ from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
-from ssr_cli.tile_end import Restored, held, refocused, with_split
+from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
 from ssr_cli.tile_pass import cropped, fuse
 from ssr_cli.tiling import ALIGNMENT, Box, Tile
 
@@ -74,8 +74,8 @@ def held_tile(
     image = whole[(None, slice(None), *read)].to(models.device)
     prior, numbers = prior_on(priors[-1], y.device), models.suite.config.consistency
     noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
-    before, processed = desharpen(y, prior.gain), float(prior.processed)
-    restored = held(image, y, before, state.weights, noise, processed, tile, models, options.consistency)
+    anchor = Anchor(y, desharpen(y, prior.gain), state.weights, noise, float(prior.processed))
+    restored = held(image, anchor, tile, models, options.consistency)
     restored = refocused(restored, image, y, state.radius_px, priors[-1], tile, models, options.kept_blur)
     return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored
 

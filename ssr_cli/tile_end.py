@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -38,38 +39,75 @@ class Restored:
     energy: tuple[float, float] = (0.0, 0.0)
 
 
-def held(
-    image: Tensor,
-    y: Tensor,
-    before: Tensor,
-    weights: Tensor,
-    noise: Tensor,
-    processed: float,
-    tile: Tile,
-    models: Models,
-    consistency: str,
-) -> Restored:
-    """A tile's picture held to its photo: to its detail by the kernels, to its colours in any case.
+@dataclass
+class Tally:
+    """Sums over finished tiles."""
 
-    Args:
-        image: (1, 3, h s, w s) of the padded tile, 0..1.
-        y: (1, 3, h, w), the photo.
+    before: float = 0.0
+    after: float = 0.0
+    count: int = 0
+    invented: float = 0.0
+    detail: float = 0.0
+
+    def add(self, restored: Restored) -> None:
+        """Count the core of a tile."""
+        self.before += restored.before
+        self.after += restored.after
+        self.count += restored.count
+        self.invented += restored.energy[0]
+        self.detail += restored.energy[1]
+
+    @property
+    def invented_share(self) -> float | None:
+        """Of the detail's energy, what the photo does not determine."""
+        return self.invented / self.detail if self.detail else None
+
+    @property
+    def lr_psnr(self) -> tuple[float | None, float | None]:
+        """LR-PSNR in dB under the kernels, before consistency and after it; None without it."""
+        return self._psnr(self.before), self._psnr(self.after)
+
+    def _psnr(self, energy: float) -> float | None:
+        return None if not self.count else -10 * math.log10(max(energy / self.count, 1e-12))
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """What the picture of a padded tile is held to.
+
+    Attributes:
+        y: (1, 3, h, w), the photo, encoded.
         before: (1, 3, h, w), the photo as it was before the camera sharpened it.
         weights: (1, L, h, w) of SVKR's last round.
         noise: (1, 1, h, w), see `consistency.left_alone`.
         processed: probability that these are a camera's pixels, which it processed.
+    """
+
+    y: Tensor
+    before: Tensor
+    weights: Tensor
+    noise: Tensor
+    processed: float
+
+
+def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str) -> Restored:
+    """A tile's picture held to its photo: to its detail by the kernels, to its colours in any case.
+
+    Args:
+        image: (1, 3, h s, w s) of the padded tile, 0..1.
+        to: the photo there, and what is known of it.
         tile: whose core is returned.
         models: whose dictionary is used.
         consistency: see `UpscaleOptions`.
     """
     core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
-        return Restored(keep_colour(image, y, processed)[core].cpu())
-    operator = field_operator(weights, models.dictionary)
-    projected = project(image, before, operator, noise)
-    picture = keep_colour(projected.image if consistency == "project" else image, y, processed)
+        return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
+    operator = field_operator(to.weights, models.dictionary)
+    projected = project(image, to.before, operator, to.noise)
+    picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
     inner = (..., *tile.inner())
-    unexplained, left = projected.before[inner], residual(picture, before, operator)[inner]
+    unexplained, left = projected.before[inner], residual(picture, to.before, operator)[inner]
     return Restored(picture[core].cpu(), _energy(unexplained), _energy(left), left.numel())
 
 

@@ -23,7 +23,7 @@ from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
-from ssr_cli.tile_end import Restored, held, refocused, with_split
+from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
 from ssr_cli.tiling import Tile
 
 #: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
@@ -142,10 +142,9 @@ def restore_tile(
     level = guess_level(state.noise, prior.processed, numbers)
     guess = first_guess(before, field_operator(state.weights, models.dictionary), level)
     noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
-    doubt = _part(noise, nearer.within(near)) if delivery.confidence else None
+    doubt = (state.confidence_px, noise)
     weights, noise = _part(state.weights, nearest.within(near)), _part(noise, nearest.within(near))
     before, radius_px = _part(before, nearest.within(near)), _part(state.radius_px, nearest.within(near))
-    confidence_px = _part(state.confidence_px, nearer.within(near)) if delivery.confidence else None
     del state
     _relieve(tile, models)
     mean, features = models.suite.restorer(y, fused, guess)
@@ -155,20 +154,21 @@ def restore_tile(
     _relieve(tile, models)
     image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
     sure = None
-    if confidence_px is not None and doubt is not None:
-        drawn = [image] if options.steps else []
-        drawn += [_drawn(models, nearer, mean, features, fused, o) for o in _others(options, _SAMPLES - len(drawn))]
-        error = expected_error(mean, torch.stack(drawn), confidence_px, doubt)
-        sure = confidence(error)[(0, slice(None), *nearer.inner(scale))]
-    del mean, features, fused
+    if delivery.confidence:
+        seen = [image] if options.steps else []
+        drawn = [_drawn(models, nearer, mean, features, fused, o) for o in _others(options, _SAMPLES - len(seen))]
+        error = expected_error(mean, torch.stack(seen + drawn), *(_part(plane, there) for plane in doubt))
+        sure = confidence(error)[(0, slice(None), *nearer.inner(scale))].cpu()
+    del mean, features, fused, doubt
     image = image.clamp(0, 1)
     _relieve(tile, models)
     image, y = _part(image, nearest.within(nearer, scale)), _part(y, nearest.within(near))
-    restored = held(image, y, before, weights, noise, float(prior.processed), nearest, models, options.consistency)
+    anchor = Anchor(y, before, weights, noise, float(prior.processed))
+    restored = held(image, anchor, nearest, models, options.consistency)
     restored = refocused(restored, image, y, radius_px, prior, nearest, models, options.kept_blur)
     if delivery.invented:
         restored = with_split(restored, image, weights, nearest, models)
-    return restored if sure is None else replace(restored, confidence=sure.cpu())
+    return replace(restored, confidence=sure)
 
 
 def _others(options: UpscaleOptions, count: int) -> list[UpscaleOptions]:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ssr_cli.cli import main
+from ssr_cli.commands import batch_jobs, demo, inspect_kernel, upscale
 from ssr_cli.image import writing
 from ssr_cli.image.png import write_samples
 
@@ -37,10 +38,9 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _tiny_model_and_no_config(tiny_models, monkeypatch, tmp_path) -> None:
     """The real commands with tiny random models, away from this user's config."""
-    monkeypatch.setattr("ssr_cli.commands.upscale.load", lambda model, options, console: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.batch_jobs.load", lambda model, options, console: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.inspect_kernel.load", lambda model, options, console: tiny_models)
-    monkeypatch.setattr("ssr_cli.commands.demo.load", lambda model, options, console: tiny_models)
+    # All are imported before one is changed: a module imported later would keep the changed one for good.
+    for command in (upscale, batch_jobs, inspect_kernel, demo):
+        monkeypatch.setattr(command, "load", lambda model, options, console: tiny_models)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("SSR_DEVICE", "SSR_TILE", "SSR_STEPS", "SSR_SEED"):
         monkeypatch.delenv(name, raising=False)

@@ -13,6 +13,7 @@ from ssr_cli.errors import WeightsError
 from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.models.lens import fit_prior
 from ssr_cli.models.svkr import photo_prior
+from ssr_cli.models.spectral import PLANES
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint
@@ -148,7 +149,7 @@ def test_a_checkpoint_of_an_older_version_answers_as_it_did() -> None:
         if name.endswith("enter.weight"):
             old[name] = wanted[name][:, :-2]
     old["amf.kernel.0.weight"] = wanted["amf.kernel.0.weight"][:, :-3]
-    old["svkr.encoder.stem.weight"] = wanted["svkr.encoder.stem.weight"][:, :-9]
+    old["svkr.encoder.stem.weight"] = wanted["svkr.encoder.stem.weight"][:, : -9 - PLANES]
     models = load_models(Checkpoint(TINY.to_dict(), old, {}), torch.device("cpu"))
     y = torch.rand(1, 3, 16, 16)
     state = models.suite.svkr(y, torch.zeros(1, 1, 16, 16), UNTOLD, DICTIONARY)[-1]

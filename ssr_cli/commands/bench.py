@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ssr_cli.commands.upscale import load
 from ssr_cli.console import Console
 from ssr_cli.errors import UsageError
-from ssr_cli.paths import check_writable, publish
+from ssr_cli.paths import check_writable, expand_folder, publish
 from ssr_cli.settings import UpscaleOptions
+
+if TYPE_CHECKING:
+    from ssr_cli.evaluation.rows import Row
+    from ssr_cli.suite import Models
 
 #: The synthetic sets, as `evaluation.scenes.SETS` names them (which cannot be imported before torch is wanted).
 ALL_SETS = ("defocus", *(f"blocks-{mode}" for mode in range(1, 6)), "shake", "single")
@@ -42,29 +47,15 @@ def run(job: BenchJob, console: Console) -> None:
     Raises:
         SsrError: naming what was wrong.
     """
-    foreign: dict[str, Path] = {}
-    for pair in job.outputs:
-        name, equals, folder = pair.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--outputs {pair} is not NAME=DIR.", "Write for example --outputs peer=results/peer.")
-        foreign[name] = Path(folder)
-    if job.rgbd and (job.sets or job.outputs or job.table or job.ablate):
-        raise UsageError("--rgbd scores depth alone.", "Leave out --synthetic, --outputs, --table and --ablate.")
-    if job.trial and (not job.sets or job.outputs or job.table or job.ablate):
-        raise UsageError(
-            "--trial tries the kernels of synthetic sets.", "Use it with --synthetic, --sets and --out alone."
-        )
-    if job.kept and (not job.sets or job.trial or job.outputs or job.table or job.ablate):
-        raise UsageError("--kept renders sharp photos out of focus.", "Use it with --synthetic and --out alone.")
+    check(job)
+    foreign = named_folders(job.outputs)
     for path in (job.out, job.table):
         if path is not None:
             check_writable(path, job.force)
-    if job.trial:
+    if job.trial:  # the only figures that need neither models nor metrics
         from ssr_cli.evaluation.verdicts import score_verdicts
-        from ssr_cli.paths import expand_folder
 
-        photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
-        score_verdicts(photos, job.limit, console, job.sets, job.out)
+        score_verdicts(photos_of(job), job.limit, console, job.sets, job.out)
         return
     from ssr_cli.evaluation.selfcheck import check_metrics
 
@@ -74,40 +65,76 @@ def run(job: BenchJob, console: Console) -> None:
         from ssr_cli.evaluation.rgbd import score_depth
 
         score_depth(job.folders, models, job.options, job.limit, console, job.out)
-        return
-    if job.kept:
+    elif job.kept:
         from ssr_cli.evaluation.kept_focus import score_kept
-        from ssr_cli.paths import expand_folder
 
-        photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
-        score_kept(photos, models, job.options, job.limit, console, job.out)
-        return
-    if job.sets:
-        from ssr_cli.evaluation.measured_kernels import read_kernels
-        from ssr_cli.evaluation.synthetic import score_synthetic
-        from ssr_cli.paths import expand_folder
-
-        photos = [p for folder in job.folders for p in expand_folder(folder, recursive=False)]
-        rows = score_synthetic(
-            photos,
-            models,
-            job.options,
-            job.lpips_weights,
-            job.limit,
-            console,
-            sets=job.sets,
-            jsonl=job.out,
-            ablate=job.ablate,
-            shakes=read_kernels(job.shake_kernels) if job.shake_kernels else (),
-        )
+        score_kept(photos_of(job), models, job.options, job.limit, console, job.out)
     else:
+        rows = score_pictures(job, models, foreign, console)
+        if job.table is not None:
+            from ssr_cli.evaluation.rows import markdown
+
+            with publish(job.table, job.force) as temporary:
+                temporary.write_text(markdown(rows), encoding="utf-8")
+
+
+def check(job: BenchJob) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        UsageError: naming it.
+    """
+    more = job.outputs or job.table or job.ablate
+    if job.rgbd and (job.sets or more):
+        raise UsageError("--rgbd scores depth alone.", "Leave out --synthetic, --outputs, --table and --ablate.")
+    if job.trial and (not job.sets or more):
+        raise UsageError(
+            "--trial tries the kernels of synthetic sets.", "Use it with --synthetic, --sets and --out alone."
+        )
+    if job.kept and (not job.sets or job.trial or more):
+        raise UsageError("--kept renders sharp photos out of focus.", "Use it with --synthetic and --out alone.")
+
+
+def named_folders(outputs: tuple[str, ...]) -> dict[str, Path]:
+    """Other programs' results, by name.
+
+    Raises:
+        UsageError: for what is not NAME=DIR.
+    """
+    folders: dict[str, Path] = {}
+    for pair in outputs:
+        name, equals, folder = pair.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--outputs {pair} is not NAME=DIR.", "Write for example --outputs peer=results/peer.")
+        folders[name] = Path(folder)
+    return folders
+
+
+def photos_of(job: BenchJob) -> list[Path]:
+    """The photos in the folders."""
+    return [photo for folder in job.folders for photo in expand_folder(folder, recursive=False)]
+
+
+def score_pictures(job: BenchJob, models: Models, foreign: dict[str, Path], console: Console) -> list[Row]:
+    """Score enlargements: of photos degraded here, or of pairs."""
+    if not job.sets:
         from ssr_cli.evaluation.benchmark import score_pairs
 
-        rows = score_pairs(
+        return score_pairs(
             job.folders, models, job.options, job.lpips_weights, job.limit, console, foreign, job.out, job.ablate
         )
-    if job.table is not None:
-        from ssr_cli.evaluation.rows import markdown
+    from ssr_cli.evaluation.measured_kernels import read_kernels
+    from ssr_cli.evaluation.synthetic import score_synthetic
 
-        with publish(job.table, job.force) as temporary:
-            temporary.write_text(markdown(rows), encoding="utf-8")
+    return score_synthetic(
+        photos_of(job),
+        models,
+        job.options,
+        job.lpips_weights,
+        job.limit,
+        console,
+        sets=job.sets,
+        jsonl=job.out,
+        ablate=job.ablate,
+        shakes=read_kernels(job.shake_kernels) if job.shake_kernels else (),
+    )

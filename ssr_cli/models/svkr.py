@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from ssr_cli.models.blocks import ResBlock, UNet, conv3, local_gradient, zeroed
 from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.models.spectral import PLANES, spectral_cues
 from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
+from ssr_cli.physics.noise import estimate_noises
 
 
 @dataclass(frozen=True)
@@ -200,19 +202,22 @@ class Svkr(nn.Module):
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = UNet(4 + CUES + 1, config.widths, config.encoder, config.decoder)
+        self.encoder = UNet(4 + CUES + 1 + PLANES, config.widths, config.encoder, config.decoder)
         self.rounds = nn.ModuleList(Refinement(config) for _ in range(config.rounds))
 
-    def begin(self, y: Tensor, depth: Tensor, processed: Tensor) -> Refining:
+    def begin(self, y: Tensor, depth: Tensor, processed: Tensor, noise: Tensor | None = None) -> Refining:
         """Features of a photo, before the first round.
 
         Args:
             y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
             depth: (B, 1, h, w), any estimator's disparity, 0..1.
             processed: (B,) probability 0..1 that these are a camera's pixels, which it processed.
+            noise: (B,) standard deviation of the noise of the whole photos, encoded units; None measures it here.
         """
         told = (processed.to(depth) - 0.5)[:, None, None, None].expand_as(depth)
-        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y), told], 1)), depth)
+        with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
+            spectral = spectral_cues(y, estimate_noises(y.float()) if noise is None else noise)
+        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y), told, spectral], 1)), depth)
 
     def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
         """Run the next round and keep its state in `run`.

@@ -33,7 +33,8 @@ _AMPLITUDES = (0.0, 0.05, 0.14, 0.37, 0.61, 1.0, 1.65, 2.7, 7.4)
 #: Decays tried, and what is known of them beforehand: `weight (beta - mean)^2` per patch.
 BETAS = (2.0, 2.4, 2.8, 3.2, 3.6)
 _PRIOR_MEAN, _PRIOR_WEIGHT = 2.8, 1.0
-_LUMA = (0.299, 0.587, 0.114)
+#: Weights of the channels in the luma.
+LUMA = (0.299, 0.587, 0.114)
 #: A 2 x 2 matrix that maps kernels: rows (x, y), y up.
 Map = tuple[tuple[float, float], tuple[float, float]]
 IDENTITY: Map = ((1.0, 0.0), (0.0, 1.0))
@@ -100,10 +101,10 @@ class Frequencies:
             across = torch.polar(torch.ones(1), -2 * math.pi * fx[:, None] * axis)
             down = torch.polar(torch.ones(1), 2 * math.pi * fy[:, None] * axis)
             spectrum = torch.einsum("lij,mj->lim", optical_atoms().to(torch.complex64), across)
-            self._transfer[change] = torch.einsum("lim,mi->lm", spectrum, down).real * self._box()
+            self._transfer[change] = torch.einsum("lim,mi->lm", spectrum, down).real * self.pixel()
         return self._transfer[change]
 
-    def _box(self) -> Tensor:
+    def pixel(self) -> Tensor:
         """Transfer function (N N,) of the sensor's pixel."""
 
         def side(f: Tensor) -> Tensor:
@@ -130,6 +131,13 @@ def frequencies(scale: int) -> Frequencies:
     return Frequencies(-y, x, kept, (angle / (math.pi / _SECTORS)).round().long() % _SECTORS, scale)
 
 
+def window() -> Tensor:
+    """The Hann window of a patch, (n, n), mean square 1."""
+    side = torch.hann_window(PATCH, periodic=False)
+    both = side[:, None] * side[None]
+    return both / both.square().mean().sqrt()
+
+
 def periodograms(rgb: Tensor, places: Tensor, scale: int) -> Tensor:
     """Power (P, F) of the luma of patches.
 
@@ -138,20 +146,18 @@ def periodograms(rgb: Tensor, places: Tensor, scale: int) -> Tensor:
         places: (P, 2), row and column of each patch's corner.
         scale: HR pixels per LR pixel.
     """
-    luma = (rgb * rgb.new_tensor(_LUMA)[:, None, None]).sum(0)
+    luma = (rgb * rgb.new_tensor(LUMA)[:, None, None]).sum(0)
     patches = luma.unfold(0, PATCH, 1).unfold(1, PATCH, 1)[places[:, 0], places[:, 1]]
-    window = torch.hann_window(PATCH, periodic=False)
-    window = window[:, None] * window[None]
-    window = window / window.square().mean().sqrt()
-    mean = (patches * window).sum((1, 2), keepdim=True) / window.sum()
-    power = torch.fft.fft2((patches - mean) * window).abs().square() / PATCH**2
+    look = window()
+    mean = (patches * look).sum((1, 2), keepdim=True) / look.sum()
+    power = torch.fft.fft2((patches - mean) * look).abs().square() / PATCH**2
     compared: Tensor = power.flatten(1)[:, frequencies(scale).kept]
     return compared
 
 
 def luma_noise(sigma: float) -> float:
     """Standard deviation of the luma's noise, for noise `sigma` in every channel."""
-    return sigma * math.sqrt(sum(c * c for c in _LUMA))
+    return sigma * math.sqrt(sum(c * c for c in LUMA))
 
 
 def log_likelihoods(power: Tensor, transfer: Tensor, sigma: float, scale: int, betas: tuple[float, ...]) -> Tensor:

@@ -12,8 +12,8 @@ from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.errors import WeightsError
 from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.models.lens import fit_prior
-from ssr_cli.models.svkr import photo_prior
 from ssr_cli.models.spectral import PLANES
+from ssr_cli.models.svkr import photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint

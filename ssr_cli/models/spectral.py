@@ -34,6 +34,8 @@ _SECTORS, _RINGS = 6, (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 20.0)
 _NEAR = ((3, 3.5), (7, 12.0))
 #: Share of the measured noise that is believed (texture makes it too large), and the least there is, encoded units.
 _NOISE_SHARE, _LEAST = 0.85, 0.3 / 255
+#: Widths that are told as 0, and what is told as 1 more, HR px: photos differ by about so much.
+_MIDDLE, _USUAL = 1.8, 0.6
 #: Planes of `spectral_cues`: for each neighbourhood mean and spread over all directions, and the mean of each.
 PLANES = len(_NEAR) * (2 + _SECTORS)
 
@@ -117,7 +119,7 @@ def spectral_cues(y: Tensor, noise: Tensor, scale: int = 4) -> Tensor:
         scale: HR pixels per LR pixel.
 
     Returns:
-        (B, PLANES, h, w), about -1..1: for 3 x 3 and for 7 x 7 patches around, the posterior mean of the width over all
+        (B, PLANES, h, w), about -3..3: for 3 x 3 and for 7 x 7 patches around, the posterior mean of the width over all
         directions, its standard deviation, and the mean for each of six directions.
     """
     height, width = y.shape[-2:]
@@ -135,7 +137,11 @@ def spectral_cues(y: Tensor, noise: Tensor, scale: int = 4) -> Tensor:
         posterior = torch.softmax(independent * flat.view_as(both), 1)
         mean = (posterior * widths).sum(1)
         spread = (posterior * widths.square()).sum(1)[:, :1] - mean[:, :1].square()
-        planes += [mean[:, :1] / 3 - 0.6, spread.clamp_min(0).sqrt() - 0.5, mean[:, 1:] / 3 - 0.6]
+        planes += [
+            (mean[:, :1] - _MIDDLE) / _USUAL,
+            5 * (spread.clamp_min(0).sqrt() - 0.5),
+            (mean[:, 1:] - _MIDDLE) / _USUAL,
+        ]
     # Patches are centred on corners of the cells; cells take the mean of their four.
     cells = F.avg_pool2d(F.pad(torch.cat(planes, 1), (1, 1, 1, 1), mode="replicate"), 2, 1)
     fine = F.interpolate(cells, scale_factor=float(step), mode="bilinear", align_corners=False)

@@ -56,31 +56,9 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
     """
     _find(path)
     try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty.", "Copy the photo again from its source.")
-        if (extra := extra_of(path)) is not None:
-            load_extra(path, extra)
         with warnings.catch_warnings(), _pillow_limit_lifted():
             warnings.simplefilter("ignore")
-            if extra is RAW:
-                return _develop(path, max_pixels)
-            if (page := tiff.look(path)) is not None:
-                _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
-                if not page.whole:
-                    raise ValueError("pieces are missing")
-                if page.deep:
-                    return _decode_deep_tiff(path)
-            # as a file: a grey TIFF that Pillow maps into memory by its name is not stood upright
-            with path.open("rb") as file, Image.open(file) as image:
-                _refuse(path, image, max_pixels, first_frame)
-                if image.format == "PNG":
-                    check_length(path)
-                if (bits := _bits(path, image)) > 8:
-                    return _decode_deep(path, image, bits)
-                image.load()
-                if image.format in ("JPEG", "MPO"):
-                    check_rows(path, image)
-                return _decode(image)
+            return _read(path, max_pixels, first_frame)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a photo ssr can read.", "Use JPEG, PNG, WebP, BMP, TIFF or AVIF.") from error
     except PermissionError as error:
@@ -101,6 +79,33 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
     ) as error:
         # Decoders report damage with whatever exception they stumbled over.
         raise InputError(f"{path} is damaged or incomplete.", "Copy the photo again from its source.") from error
+
+
+def _read(path: Path, max_pixels: int, first_frame: bool) -> Photo:
+    """`read_photo`, where damage is whatever exception a decoder stumbles over."""
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty.", "Copy the photo again from its source.")
+    if (extra := extra_of(path)) is not None:
+        load_extra(path, extra)
+    if extra is RAW:
+        return _develop(path, max_pixels)
+    if (page := tiff.look(path)) is not None:
+        _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
+        if not page.whole:
+            raise ValueError("pieces are missing")
+        if page.deep:
+            return _decode_deep_tiff(path)
+    # as a file: a grey TIFF that Pillow maps into memory by its name is not stood upright
+    with path.open("rb") as file, Image.open(file) as image:
+        _refuse(path, image, max_pixels, first_frame)
+        if image.format == "PNG":
+            check_length(path)
+        if (bits := _bits(path, image)) > 8:
+            return _decode_deep(path, image, bits)
+        image.load()
+        if image.format in ("JPEG", "MPO"):
+            check_rows(path, image)
+        return _decode(image)
 
 
 def _find(path: Path) -> None:

@@ -17,7 +17,8 @@ from ssr_cli.frames import Photo
 from ssr_cli.image import tiff
 from ssr_cli.image.alpha import bleed, within_neighbours
 from ssr_cli.image.formats import EXTRAS, WRITTEN
-from ssr_cli.image.metadata import iptc_segment, stripped
+from ssr_cli.image.iptc import iptc_segment
+from ssr_cli.image.metadata import stripped
 from ssr_cli.image.reading import read_photo
 from ssr_cli.image.writing import check_format, write_photo
 from ssr_cli.settings import FileOptions, UpscaleOptions

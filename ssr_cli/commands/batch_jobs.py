@@ -68,6 +68,7 @@ class Hands:
 
     def _upscale(self, task: Task) -> tuple[str, ...]:
         """Read, check, work and write; what went wrong on the way is returned."""
+        from ssr_cli.image.holding import notes_on
         from ssr_cli.image.reading import read_photo
         from ssr_cli.image.writing import check_format
 
@@ -92,7 +93,7 @@ class Hands:
             size = (work.colours.height, work.colours.width)
             # a record never stands in the way of its result
             write_sidecar(recorder.record(task.target, size, found, picture, models, *asked), task.target, force=True)
-        return (*picture.metadata["notes"], *found.incidents)
+        return (*notes_on(picture, task.target, files.strip), *found.incidents)
 
 
 class Here:

@@ -60,6 +60,7 @@ def run(job: UpscaleJob, console: Console) -> None:
         )
         if wanted
     }
+    from ssr_cli.image.holding import notes_on
     from ssr_cli.image.reading import read_photo
     from ssr_cli.image.writing import check_format
 
@@ -67,7 +68,7 @@ def run(job: UpscaleJob, console: Console) -> None:
     for path in (target, *extras.values(), *([sidecar_path(target)] if job.sidecar else [])):
         check_writable(path, job.force)
     check_format(photo, target, job.options.scale)
-    for note in photo.metadata["notes"]:
+    for note in notes_on(photo, target, job.files.strip):
         console.hint(f"{job.photo}: {note}")
     models = load(job.model, job.options, console)
     source = load_depth(job.depth, job.depth_invert, models.device, console)

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from ssr_cli.image.metadata import with_iptc
+from ssr_cli.image.iptc import with_iptc
 from ssr_cli.image.rows import ROWS, Layout, Samples
 
 _START_OF_FRAME, _START_OF_SCAN = 0xC0, 0xDA

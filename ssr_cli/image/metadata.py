@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
-import zlib
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +11,7 @@ from PIL import ExifTags, Image
 
 from ssr_cli.frames import Photo, PhotoStream
 from ssr_cli.image.directories import with_thumbnail
+from ssr_cli.image.iptc import PNG_NAME, iptc_from_chunk, iptc_of
 
 P = TypeVar("P", Photo, PhotoStream)
 _ORIENTATION = 0x0112
@@ -24,20 +23,17 @@ _ACROSS, _DOWN, _UNIT, _INCH, _CENTIMETRE = 282, 283, 296, 2, 3
 _GPS_IFD = 0x8825
 _EXIF_IFD, _EXIF_WIDTH, _EXIF_HEIGHT, _MAKER_NOTE = 0x8769, 0xA002, 0xA003, 0x927C
 TIFF_XMP, TIFF_IPTC, _TIFF_ICC = 700, 33723, 34675
-_IPTC_RESOURCE = 0x0404
 #: Tags of a TIFF that say how its pixels are stored; in a TIFF they stand among those of EXIF.
 _STRUCTURE = (
     *(254, 255, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 280, 281, 282, 283, 284, 290, 291, 296),
     *(317, 318, 319, 320, 322, 323, 324, 325, 338, 339, 340, 341, 347, 529, 530, 531, 532),
     *(TIFF_XMP, TIFF_IPTC, 34377, _TIFF_ICC),
 )
-#: A JPEG segment holds this much.
-_SEGMENT = 65_533
+#: EXIF and XMP of a JPEG stand in one segment each, which holds this much beside its name.
+JPEG_SEGMENT = 65_500
 _XMP_ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))\d')
 #: Keys of what `--strip` drops.
 CARRIED = ("exif", "xmp", "iptc", "icc", "dpi", "thumbnail")
-#: What a PNG keeps IPTC under, by the convention of ImageMagick and ExifTool.
-_PNG_IPTC = "Raw profile type iptc"
 
 
 def without_structure(exif: Image.Exif) -> Image.Exif:
@@ -48,7 +44,7 @@ def without_structure(exif: Image.Exif) -> Image.Exif:
 
 
 def collect(image: Image.Image) -> dict[str, Any]:
-    """What an opened picture carries: "exif", "xmp", "iptc", "icc" and "dpi", as far as there is any."""
+    """What an opened picture carries: "exif", "xmp", "iptc" (not a TIFF's), "icc" and "dpi", as far as there is any."""
     found: dict[str, Any] = {}
     exif = image.getexif()
     for pointer in (_EXIF_IFD, _GPS_IFD):
@@ -64,10 +60,8 @@ def collect(image: Image.Image) -> dict[str, Any]:
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or tags.get(TIFF_XMP)
     if xmp:
         found["xmp"] = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-    blocks = image.info.get("photoshop")
-    iptc = blocks.get(_IPTC_RESOURCE) if isinstance(blocks, dict) else tags.get(TIFF_IPTC)
-    if iptc or (iptc := _from_png(image.info.get(_PNG_IPTC))):
-        found["iptc"] = bytes(iptc)
+    if iptc := iptc_of(image.info.get("photoshop")) or iptc_from_chunk(image.info.get(PNG_NAME)):
+        found["iptc"] = iptc
     return found
 
 
@@ -95,9 +89,9 @@ def thumbnail_of(upright: Image.Image) -> bytes:
 
 
 def collect_tags(tags: Image.Exif) -> dict[str, Any]:
-    """The same from all tags of a TIFF."""
+    """The same from all tags of a TIFF but its IPTC, which Pillow may cut short."""
     found: dict[str, Any] = {}
-    for tag, name in ((TIFF_XMP, "xmp"), (TIFF_IPTC, "iptc"), (_TIFF_ICC, "icc")):
+    for tag, name in ((TIFF_XMP, "xmp"), (_TIFF_ICC, "icc")):
         if isinstance(value := tags.get(tag), bytes):
             found[name] = value
     if dpi := _resolution(tags):
@@ -145,50 +139,6 @@ def tidy_xmp(photo: Photo | PhotoStream) -> bytes | None:
     """XMP for the result: it stands upright."""
     xmp = photo.metadata.get("xmp")
     return None if xmp is None else _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
-
-
-def _block(iptc: bytes) -> bytes:
-    """IPTC as one of Adobe's image resources."""
-    return b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc + b"\0" * (len(iptc) % 2)
-
-
-def iptc_chunk(iptc: bytes) -> bytes:
-    """IPTC as the content of a PNG's zTXt chunk: the resource in hexadecimal digits."""
-    digits = _block(iptc).hex()
-    lines = [digits[i : i + 72] for i in range(0, len(digits), 72)]
-    text = "\n".join(["", "iptc", f"{len(digits) // 2:8d}", *lines, ""])
-    return _PNG_IPTC.encode() + b"\0\0" + zlib.compress(text.encode())
-
-
-def _from_png(text: object) -> bytes | None:
-    """IPTC of such a chunk's text, or None if it is anything else."""
-    lines = str(text or "").split()
-    try:
-        block = bytes.fromhex("".join(lines[2:]))
-    except ValueError:
-        return None
-    if block[:6] == b"8BIM" + struct.pack(">H", _IPTC_RESOURCE) and len(block) > 12:
-        name = 1 + block[6] + (1 + block[6]) % 2  # a text with its length in front, of even size together
-        (size,) = struct.unpack_from(">I", block.ljust(6 + name + 4, b"\0"), 6 + name)
-        return block[10 + name : 10 + name + size] or None
-    return block if block[:1] == b"\x1c" else None
-
-
-def iptc_segment(iptc: bytes) -> bytes:
-    """IPTC as a JPEG's APP13 segment (Adobe's image resource block 0x0404)."""
-    body = b"Photoshop 3.0\0" + _block(iptc)
-    return b"\xff\xed" + struct.pack(">H", len(body) + 2) + body
-
-
-def with_iptc(jpeg: bytes, iptc: bytes) -> bytes:
-    """A JPEG with an IPTC segment behind its other application segments; unchanged where it would not fit."""
-    segment = iptc_segment(iptc)
-    if len(segment) > _SEGMENT:
-        return jpeg
-    place = 2
-    while jpeg[place] == 0xFF and 0xE0 <= jpeg[place + 1] <= 0xEF:
-        place += 2 + struct.unpack(">H", jpeg[place + 2 : place + 4])[0]
-    return jpeg[:place] + segment + jpeg[place:]
 
 
 def stripped(photo: P) -> P:

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ssr_cli.image.metadata import iptc_chunk
+from ssr_cli.image.iptc import iptc_chunk
 from ssr_cli.image.rows import Layout, Samples
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

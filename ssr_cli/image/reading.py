@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def _read(path: Path, max_pixels: int, first_frame: bool) -> Photo:
         if not page.whole:
             raise ValueError("pieces are missing")
         if page.deep:
-            return _decode_deep_tiff(path)
+            return _decode_deep_tiff(path, page)
     # as a file: a grey TIFF that Pillow maps into memory by its name is not stood upright
     with path.open("rb") as file, Image.open(file) as image:
         _refuse(path, image, max_pixels, first_frame)
@@ -105,7 +106,8 @@ def _read(path: Path, max_pixels: int, first_frame: bool) -> Photo:
         image.load()
         if image.format in ("JPEG", "MPO"):
             check_rows(path, image)
-        return _decode(image)
+        photo = _decode(image)
+    return photo if page is None else replace(photo, metadata=photo.metadata | page.carried)
 
 
 def _find(path: Path) -> None:
@@ -237,11 +239,11 @@ def _decode_deep(path: Path, image: ImageFile.ImageFile, bits: int) -> Photo:
     return _deep_photo(samples, collect(image))
 
 
-def _decode_deep_tiff(path: Path) -> Photo:
+def _decode_deep_tiff(path: Path, page: tiff.Page) -> Photo:
     """A TIFF with 16 bits per channel."""
     tags = tiff.tags(path)
     samples = tiff.read_samples(path, int(tags.get(_ORIENTATION, 1)))
-    return _deep_photo(samples, collect_tags(tags))
+    return _deep_photo(samples, collect_tags(tags) | page.carried)
 
 
 def _deep_photo(samples: npt.NDArray[Any], carried: dict[str, Any]) -> Photo:

@@ -50,6 +50,7 @@ class Page:
         pages: of the file.
         deep: it has 16 bits per channel in a form `read_samples` knows: grey or RGB, with at most one alpha.
         whole: it has all the pieces that its size asks for; what is missing would be filled up without a word.
+        carried: its "iptc", if it has one. Many programs write it as 32-bit numbers, of which Pillow keeps the first.
     """
 
     width: int
@@ -57,6 +58,7 @@ class Page:
     pages: int
     deep: bool
     whole: bool
+    carried: dict[str, bytes]
 
 
 def look(path: Path) -> Page | None:
@@ -75,7 +77,9 @@ def look(path: Path) -> Page | None:
             whole = len(page.dataoffsets) >= math.prod(page.chunked) and min(sizes, default=0) > 0
             if page.compression == tifffile.COMPRESSION.NONE:
                 whole = whole and 8 * sum(sizes) >= page.size * int(page.bitspersample)
-            return Page(int(page.imagewidth), int(page.imagelength), len(opened.pages), deep, whole)
+            iptc = page.tags.valueof(TIFF_IPTC)
+            carried = {"iptc": iptc} if isinstance(iptc, bytes) and iptc else {}
+            return Page(int(page.imagewidth), int(page.imagelength), len(opened.pages), deep, whole, carried)
     except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, struct.error):
         return None
 

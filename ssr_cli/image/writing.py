@@ -14,13 +14,13 @@ from ssr_cli.errors import OutputError
 from ssr_cli.frames import Photo, PhotoStream
 from ssr_cli.image import tiff
 from ssr_cli.image.formats import DEEP, LONGEST, written_format
+from ssr_cli.image.holding import carried_xmp
 from ssr_cli.image.jpeg import write_jpeg
-from ssr_cli.image.metadata import tidy_exif, tidy_xmp
+from ssr_cli.image.metadata import JPEG_SEGMENT, tidy_exif
 from ssr_cli.image.png import Carried, write_png
 from ssr_cli.image.rows import Layout, layout_of, samples_of, stream_of
 from ssr_cli.paths import publish
 
-_JPEG_SEGMENT = 65_500
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 #: What Pillow's encoders are told.
 _ENCODING: dict[str, dict[str, Any]] = {
@@ -72,14 +72,13 @@ def _check(path: Path, width: int, height: int, transparent: bool) -> None:
 def _options(photo: PhotoStream, kind: str) -> dict[str, Any]:
     """What Pillow is told for a format."""
     options: dict[str, Any] = dict(_ENCODING[kind])
-    if exif := tidy_exif(photo, _JPEG_SEGMENT if kind == "jpg" else None, resolution=kind != "jpg"):
+    if exif := tidy_exif(photo, JPEG_SEGMENT if kind == "jpg" else None, resolution=kind != "jpg"):
         options["exif"] = exif
     if dpi := photo.metadata.get("dpi"):
         options["dpi"] = dpi
     if icc := photo.metadata.get("icc"):
         options["icc_profile"] = icc
-    xmp = tidy_xmp(photo)
-    if xmp and len(xmp) < _JPEG_SEGMENT:
+    if xmp := carried_xmp(photo, kind):
         options["xmp"] = xmp
     return options
 
@@ -119,6 +118,6 @@ def _carried(photo: PhotoStream) -> Carried:
         exif=exif.removeprefix(b"Exif\0\0") if exif else None,
         dpi=given.get("dpi"),
         icc=given.get("icc"),
-        xmp=tidy_xmp(photo),
+        xmp=carried_xmp(photo, "png"),
         iptc=given.get("iptc"),
     )

@@ -55,12 +55,6 @@ def _picture(source: PhotoSource, count: int, rng: np.random.Generator) -> Tenso
     return photo
 
 
-def _soften(photo: Tensor, sigma_px: float) -> Tensor:
-    """A slightly soft target: a mean learnt from razor-sharp photos alone overshoots real ones."""
-    kernel = shapes.gaussian(sigma_px, sigma_px, size=7)[None, None]
-    return F.conv2d(F.pad(photo[:, None], (3, 3, 3, 3), mode="replicate"), kernel)[:, 0]
-
-
 def random_mask(size: int, rng: np.random.Generator) -> Tensor:
     """Antialiased coverage (size, size) of one cut-out: blob, polygon, bar or a bundle of thin twigs."""
     n = 2 * size
@@ -105,8 +99,6 @@ def photo_layers(
 ) -> list[Layer]:
     """A background photo and cut-outs of others before it, nearest last, disparities spread over 0..1."""
     background = _picture(source, count, rng)
-    if rng.random() < 0.35:
-        background = _soften(background, float(rng.uniform(0.4, 1.3)))
     size = background.shape[-1]
     behind = _background_disparity(size, rng)
     layers = [Layer(decode(background), torch.ones(size, size), behind)]

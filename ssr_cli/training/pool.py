@@ -131,6 +131,11 @@ class ScenePool:
         self.device = device
         self.processed = processed
 
+    @property
+    def side(self) -> int:
+        """Of a scene, LR pixels."""
+        return int(self.data["clean"].shape[-1])
+
     def crops(self, batch: int, side: int, seed: tuple[int, ...], validation: bool = False) -> Crops:
         """Random crops, a pure function of the seed.
 

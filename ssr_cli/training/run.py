@@ -7,10 +7,11 @@ import torch
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.growth import grown
 from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.training.crispness import crispest
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
 from ssr_cli.training.options import TrainOptions
-from ssr_cli.training.pool import SHARD, ScenePool, list_photos, render_scenes
-from ssr_cli.training.shards import render_shards
+from ssr_cli.training.pool import SHARD, ScenePool, list_photos, load_photo, render_scenes
+from ssr_cli.training.shards import render_shards, shard_files
 from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
@@ -22,6 +23,9 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     photos = list_photos(options.photos)
     progress = lambda done, of: report(f"scenes: {done}/{of} shards of {SHARD}")  # noqa: E731
     folder = options.out / "scenes"
+    if not all(path.exists() for path in shard_files(folder, options.scenes, SHARD, options.seed)):
+        report(f"scenes: looking which of {len(photos)} photos are crisp")
+        photos = crispest(photos, load_photo)
     shards = render_shards(
         render_scenes, photos, folder, options.scenes, SHARD, options.seed, options.workers, progress
     )

@@ -38,6 +38,11 @@ def _work(task: _Task) -> Path:
     return task.target
 
 
+def shard_files(folder: Path, count: int, items: int, seed: int) -> list[Path]:
+    """The files of `count` items, whether they are there or not; the folder's name is theirs."""
+    return [folder / f"{folder.name}_{seed}_{i:05d}.safetensors" for i in range(-(-count // items))]
+
+
 def render_shards(
     render: Render,
     photos: Sequence[Path],
@@ -64,7 +69,7 @@ def render_shards(
         The shards, in order.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"{folder.name}_{seed}_{i:05d}.safetensors" for i in range(-(-count // items))]
+    targets = shard_files(folder, count, items, seed)
     tasks = [_Task(render, t, tuple(photos), i * items, items, seed) for i, t in enumerate(targets) if not t.exists()]
     progress(len(targets) - len(tasks), len(targets))
     if tasks:

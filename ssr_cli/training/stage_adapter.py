@@ -15,7 +15,8 @@ from ssr_cli.suite import Suite
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
-from ssr_cli.training.stage_restorer import psnr, run_svkr
+from ssr_cli.training.stage_restorer import psnr
+from ssr_cli.training.surroundings import draw
 
 #: Share of crops that begin where a run begins, at the noised posterior mean; the others are points of diffusion.
 _AT_START = 0.5
@@ -58,20 +59,21 @@ class AdapterStage:
         if enable is not None:
             enable()  # the UNet's activations are most of the memory
 
-    def _conditions(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Fused, Tensor, Tensor]:
-        """AMF's answer, and the latents of the posterior mean and of the truth."""
+    def _drawn(
+        self, batch: int, seed: tuple[int, ...], validation: bool = False
+    ) -> tuple[Crops, Fused, Tensor, Tensor]:
+        """Crops, AMF's answer, and the latents of the posterior mean and of the truth."""
         with torch.no_grad():
-            told = run_svkr(self.suite, crops, seed, dropping=False)
+            crops, told = draw(self.suite, self.pool, batch, self.options.crop, seed, validation=validation)
             fused = self.suite.amf(crops.lr, told.state, told.prior)
             mean = self.suite.restorer(crops.lr, fused, told.guess)[0]
             encode = self.prior.backbone.encode
-            return fused, encode(mean.clamp(0, 1) * 2 - 1), encode(crops.hr * 2 - 1)
+            return crops, fused, encode(mean.clamp(0, 1) * 2 - 1), encode(crops.hr * 2 - 1)
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`: what the UNet should predict, at the start of a run and at points of diffusion below it."""
         seed = (self.options.seed, 4, step)
-        crops = self.pool.crops(self.options.batch, self.options.crop, seed)
-        fused, begun, truth = self._conditions(crops, (*seed, 7))
+        crops, fused, begun, truth = self._drawn(self.options.batch, seed)
         schedule = self.prior.backbone.schedule
         top = schedule.times(1, self.prior.adapter.config.strength)[0]
         rng = np.random.default_rng((*seed, 9))
@@ -87,8 +89,7 @@ class AdapterStage:
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: PSNR of 8 held-out crops after one step, beside the posterior mean's through the same VAE."""
-        crops = self.pool.crops(8, self.options.crop, (99, 0), validation=True)
-        fused, begun, _ = self._conditions(crops, (98, 0))
+        crops, fused, begun, _ = self._drawn(8, (99, 0), validation=True)
         schedule, backbone = self.prior.backbone.schedule, self.prior.backbone
         top = schedule.times(1, self.prior.adapter.config.strength)[0]
         noise = torch.randn(begun.shape, generator=torch.Generator().manual_seed(0)).to(begun)

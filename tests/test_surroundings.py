@@ -1,0 +1,68 @@
+"""Crops behind SVKR are parts of what it was asked about, and so is everything it said."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.svkr import RoundState
+from ssr_cli.training import surroundings
+from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.surroundings import Conditions, draw
+
+
+class _Pool(ScenePool):
+    """Six scenes of noise whose LR pixels are the means of 4 x 4 HR ones."""
+
+    def __init__(self) -> None:
+        self.device = torch.device("cpu")
+        self.processed = 0.5
+        self.scenes = self.kept = (np.arange(3), np.arange(3, 6))
+        generator = torch.Generator().manual_seed(0)
+        hr = torch.rand(6, 3, 256, 256, generator=generator)
+        clean = torch.nn.functional.avg_pool2d(hr, 4)
+        self.data = {"hr": hr * 255, "clean": clean, "code": clean.repeat(1, 8, 1, 1)}
+        self.data |= {"covariance": clean, "disparity": clean[:, :1]}
+
+
+def _echo(suite: object, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:
+    """An SVKR that says what it was shown."""
+    state = RoundState(**{f.name: crops.lr for f in fields(RoundState)})
+    prior = PhotoPrior(**{f.name: crops.lr.mean((1, 2, 3)) for f in fields(PhotoPrior)})
+    return Conditions(state, prior, torch.ones(len(crops.lr), 2) if dropping else None, crops.hr)
+
+
+@pytest.mark.parametrize(("side", "wide"), [(16, 32), (48, 64)])
+@pytest.mark.parametrize("batch", [1, 4, 5])
+def test_all_that_was_said_is_of_the_same_place(batch: int, side: int, wide: int, monkeypatch) -> None:
+    asked = []
+
+    def echo(suite: object, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:
+        asked.append(crops)
+        return _echo(suite, crops, seed, dropping)
+
+    monkeypatch.setattr(surroundings, "run_svkr", echo)
+    crops, told = draw(None, _Pool(), batch, side, (1, 2), dropping=True)  # type: ignore[arg-type]
+    assert asked[0].lr.shape == (-(-batch // 2), 3, wide, wide)
+    assert crops.lr.shape == (batch, 3, side, side)
+    assert crops.hr.shape == told.guess.shape == (batch, 3, 4 * side, 4 * side)
+    assert torch.equal(told.state.radius_px, crops.lr)
+    assert torch.equal(told.guess, crops.hr)
+    assert told.drop is not None
+    assert told.drop.shape == (batch, 2)
+    for i in range(batch):
+        assert told.prior.alpha[i] == asked[0].lr[i // 2].mean()
+        assert crops.processed[i] == asked[0].processed[i // 2]
+        places = asked[0].code[i // 2].unfold(1, side, 4).unfold(2, side, 4)  # (P, ny, nx, n, n)
+        assert bool((places == crops.code[i][:, None, None]).all(-1).all(-1).all(0).any())
+
+
+def test_the_same_seed_draws_the_same_and_another_does_not(monkeypatch) -> None:
+    monkeypatch.setattr(surroundings, "run_svkr", _echo)
+    one, two, other = (draw(None, _Pool(), 3, 16, (1, n))[0] for n in (2, 2, 3))  # type: ignore[arg-type]
+    assert torch.equal(one.lr, two.lr)
+    assert not torch.equal(one.lr, other.lr)

@@ -12,6 +12,7 @@ from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import with_sensor_box
 from ssr_cli.physics.noise import estimate_noise, estimate_noises
 from ssr_cli.physics.operators import SpatiallyVariantBlur
+from tests.conftest import tiny_suite
 
 #: Planes that hold the mean over all directions and the first direction's, of the nearer neighbourhood.
 _ALL, _FIRST = 0, 2
@@ -87,3 +88,18 @@ def test_the_noise_of_a_batch_is_that_of_each_photo() -> None:
     y[1] *= 0.1
     assert estimate_noises(y).tolist() == pytest.approx([estimate_noise(photo) for photo in y])
     assert estimate_noises(torch.rand(2, 3, 2, 9)).tolist() == [0.0, 0.0]
+
+
+def test_a_cameras_pixels_are_not_judged_by_spectra() -> None:
+    """What a camera does to pixels changes spectra as well, and the likelihoods know nothing of that."""
+    torch.manual_seed(0)
+    svkr = tiny_suite().svkr
+    y, depth = torch.rand(1, 3, 48, 48), torch.full((1, 1, 48, 48), 0.5)
+    with torch.no_grad():
+        clean, noisy = (
+            [svkr.begin(y, depth, torch.tensor([p]), torch.tensor([n])).features for p in (0.0, 0.5, 1.0)]
+            for n in (0.002, 0.05)
+        )
+    apart = [float((a - b).abs().max()) for a, b in zip(clean, noisy, strict=True)]
+    assert apart[0] > apart[1] > 1e-5
+    assert apart[2] == 0

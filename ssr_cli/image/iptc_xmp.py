@@ -6,6 +6,7 @@ Source: IPTC Photo Metadata Standard, the mapping of IIM datasets to XMP propert
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
@@ -43,8 +44,8 @@ _PROPERTIES = {
     122: ("photoshop:CaptionWriter", ""),
 }
 _DATE, _TIME = 55, 60
-#: Datasets of record 2 that say nothing of their own: the version, and the time that goes with the date.
-_SILENT = {0, _TIME}
+#: Says nothing of the photo.
+_VERSION = (2, 0)
 _EMPTY = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
@@ -75,23 +76,23 @@ def as_xmp(iptc: bytes, xmp: bytes | None) -> Moved:
         xmp: the photo's own packet, if it has one.
     """
     found = datasets(iptc)
-    lost = [key for key in found if key[0] != 1 and not (key[0] == 2 and (key[1] in _PROPERTIES or key[1] in _SILENT))]
     packet = xmp or _EMPTY
     if packet.count(_END) != 1:  # not as everyone writes it: better left alone
-        lost = [key for key in found if key[0] != 1 and key != (2, 0)]
-        return Moved(xmp, _names(lost))
+        return Moved(xmp, _names(found, {_VERSION}))
+    lost = _names(found, {(2, n) for n in (*_PROPERTIES, _TIME)} | {_VERSION})
     new = [_element(*_PROPERTIES[n], _values(n, found)) for n in _PROPERTIES if (2, n) in found and _new(n, packet)]
     if not new:
-        return Moved(xmp, _names(lost))
+        return Moved(xmp, lost)
     about = _ABOUT.search(packet)
     spaces = " ".join(f"xmlns:{prefix}={quoteattr(uri)}" for prefix, uri in _NAMESPACES.items())
     name = about[1].decode(errors="replace") if about else '""'
     said = f"<rdf:Description rdf:about={name} {spaces}>{''.join(new)}</rdf:Description>".encode()
-    return Moved(packet.replace(_END, said + _END), _names(lost))
+    return Moved(packet.replace(_END, said + _END), lost)
 
 
-def _names(keys: list[tuple[int, int]]) -> tuple[str, ...]:
-    return tuple(f"{record}:{number:02d}" for record, number in sorted(keys))
+def _names(found: Iterable[tuple[int, int]], kept: set[tuple[int, int]]) -> tuple[str, ...]:
+    """What is not kept, as people write it; the envelope, record 1, says nothing of the photo."""
+    return tuple(f"{record}:{number:02d}" for record, number in sorted(set(found) - kept) if record != 1)
 
 
 def _new(number: int, packet: bytes) -> bool:

@@ -49,9 +49,13 @@ def test_half_of_the_pictures_are_softened_and_their_truths_as_much() -> None:
 def test_every_offset_comes_up_and_gradients_flow() -> None:
     stage, shown = _stage()
     end = torch.rand(2, 3, 24, 24, requires_grad=True)
+    truth = torch.arange(24.0 * 24).view(1, 1, 24, 24).expand(2, 3, 24, 24) / 576
     rng = np.random.default_rng(1)
     for _ in range(60):
-        stage._perceived(end, torch.rand(2, 3, 24, 24), rng).backward()
-    assert {tuple(a.shape[-2:]) for a, _ in shown.pairs} == {(24 - y, 24 - x) for y in range(4) for x in range(4)}
+        stage._perceived(end, truth, rng).backward()
+    assert {tuple(a.shape[-2:]) for a, _ in shown.pairs} == {(21, 21)}
+    # the truth's values say where it was cut: rows count 24, columns 1; softening leaves a ramp's middle as it is
+    middles = {round(float(b[0, 0, 10, 10]) * 576) for _, b in shown.pairs}
+    assert middles == {24 * (10 + y) + 10 + x for y in range(4) for x in range(4)}
     assert end.grad is not None
     assert float(end.grad.abs().min()) > 0

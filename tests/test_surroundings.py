@@ -61,6 +61,17 @@ def test_all_that_was_said_is_of_the_same_place(batch: int, side: int, wide: int
         assert bool((places == crops.code[i][:, None, None]).all(-1).all(-1).all(0).any())
 
 
+@pytest.mark.parametrize("each_gives", [1, 3, 4])
+def test_each_larger_crop_gives_as_many_as_asked(each_gives: int, monkeypatch) -> None:
+    monkeypatch.setattr(surroundings, "run_svkr", _echo)
+    crops, told = draw(None, _Pool(), 8, 16, (1, 2), each_gives=each_gives)  # type: ignore[arg-type]
+    assert crops.lr.shape == (8, 3, 16, 16)
+    assert torch.equal(told.guess, crops.hr)
+    assert [int(told.prior.alpha[i] == told.prior.alpha[0]) for i in range(8)] == [
+        int(i < each_gives) for i in range(8)
+    ]
+
+
 def test_the_same_seed_draws_the_same_and_another_does_not(monkeypatch) -> None:
     monkeypatch.setattr(surroundings, "run_svkr", _echo)
     one, two, other = (draw(None, _Pool(), 3, 16, (1, n))[0] for n in (2, 2, 3))  # type: ignore[arg-type]

@@ -11,18 +11,23 @@ from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.models.amf import Fused
 from ssr_cli.physics.sharpening import soften
 from ssr_cli.suite import Suite
+from ssr_cli.training.bank import BATCHES, CROPS_OF_EACH, Bank, Drawn
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.stage_restorer import psnr
-from ssr_cli.training.surroundings import draw
+from ssr_cli.training.surroundings import Conditions, draw
+from ssr_cli.training.texture import texture_distance
 
-#: Share of crops at t = 0, where one-step results come from.
-_AT_START = 0.6
+#: Share of batches that are at t = 0 altogether, where one-step results come from; of the others, the share of crops
+#: that are, and of those that lead to the net's own answer.
+_AT_START, _ALSO, _OWN = 0.6, 0.2, 0.4
 #: Share of crops that the perceptual term sees softened, and by which sigmas, HR px. Seen sharp alone, it rewards
 #: patterns of a period of three pixels that are in no photo, 8 dB above what real ones have there, and coarser texture
 #: is missed.
 _SOFTENED, _SOFT = 0.5, (0.4, 1.0)
+#: Weight of the texture's power at every fineness.
+_TEXTURE = 0.03
 #: A point of the path and its time.
 Point = tuple[Tensor, Tensor]
 
@@ -43,47 +48,55 @@ class FlowStage:
         device = pool.device
         self.lpips = Lpips(options.lpips_weights).to(device) if options.lpips_weights else None
         self.adversary = Adversary(device) if options.adversarial else None
-        if self.adversary is not None:
-            self.networks += (self.adversary.network,)
+        self.bank = Bank(self._drawn, options.batch, (options.seed, 3, 1))
+        for extra in (self.lpips, None if self.adversary is None else self.adversary.network):
+            if extra is not None:
+                self.networks += (extra,)
 
-    def _drawn(
-        self, batch: int, seed: tuple[int, ...], validation: bool = False
-    ) -> tuple[Crops, tuple[Tensor, Tensor, Fused]]:
-        """Crops and what the frozen models make of them: mean, features and AMF's condition."""
+    def _drawn(self, n: int) -> Drawn:
+        """Draw n of the bank."""
+        o = self.options
+        return draw(self.suite, self.pool, BATCHES * o.batch, o.crop, (o.seed, 3, n), each_gives=CROPS_OF_EACH)
+
+    def _made(self, crops: Crops, told: Conditions) -> tuple[Tensor, Tensor, Fused]:
+        """What the frozen models make of crops: mean, features and AMF's condition."""
         with torch.no_grad():
-            crops, told = draw(self.suite, self.pool, batch, self.options.crop, seed, validation=validation)
             fused = self.suite.amf(crops.lr, told.state, told.prior)
             mean, features = self.suite.restorer(crops.lr, fused, told.guess)
-        return crops, (mean, features, fused)
+        return mean, features, fused
 
     def _points(self, start: Tensor, hr: Tensor, told: tuple[Tensor, Tensor, Fused], rng: np.random.Generator) -> Point:
-        """Points of the path: most at its start; of the others half lead to the truth, half to the net's own answer.
+        """Points of the path: most batches at its start, the others anywhere on it.
 
-        Points that lead to the truth carry it, and a net that only knows those is lost among its own answers.
+        Points that lead to the truth carry it, and a net that only knows those is lost among its own answers; so some
+        lead to the net's own answer.
         """
-        share = rng.random(len(start))
-        times = np.where(share < _AT_START, 0.0, rng.uniform(0, 0.95, len(start))).astype(np.float32)
+        b = len(start)
+        if rng.random() < _AT_START:
+            return start, start.new_zeros(b)
+        kind = rng.random(b)
+        times = np.where(kind < _ALSO, 0.0, rng.uniform(0, 0.95, b)).astype(np.float32)
         t = torch.from_numpy(times).to(start.device)
-        goal = hr
-        if bool((share > (1 + _AT_START) / 2).any()):
-            with torch.no_grad():
-                answer = self.suite.flow(start, torch.zeros_like(t), *told)
-            own = torch.from_numpy(share > (1 + _AT_START) / 2).to(start.device)
-            goal = torch.where(own.view(-1, 1, 1, 1), answer, hr)
+        with torch.no_grad():
+            answer = self.suite.flow(start, torch.zeros_like(t), *told)
+        own = torch.from_numpy(kind > 1 - _OWN).to(start.device)
+        goal = torch.where(own.view(-1, 1, 1, 1), answer, hr)
         return torch.lerp(start, goal, t.view(-1, 1, 1, 1)), t
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""
-        seed = (self.options.seed, 3, step)
-        crops, told = self._drawn(self.options.batch, seed)
+        crops, conditions = self.bank.batch(step)
+        told = self._made(crops, conditions)
         mean = told[0]
-        rng = np.random.default_rng((*seed, 9))
+        rng = np.random.default_rng((self.options.seed, 3, step, 9))
         noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
         start = mean + self.suite.flow.config.noise * noise
         point, t = self._points(start, crops.hr, told, rng)
         end = self.suite.flow(point, t, *told)
-        loss = l1 = (end - crops.hr).abs().mean()
-        figures = {"l1": l1}
+        l1 = (end - crops.hr).abs().mean()
+        texture = texture_distance(end, crops.hr)
+        loss = l1 + _TEXTURE * texture
+        figures = {"l1": l1, "texture": texture}
         if self.lpips is not None:
             figures["lpips"] = self._perceived(end.clamp(0, 1), crops.hr, rng)
             loss = loss + self.options.perceptual * figures["lpips"]
@@ -98,10 +111,13 @@ class FlowStage:
         The offset is for the trunk's strides, which must not lock onto the grid of the LR pixels.
         """
         assert self.lpips is not None
-        dy, dx = (int(n) for n in rng.integers(0, self.suite.flow.config.scale, 2))
+        scale = self.suite.flow.config.scale
+        dy, dx = (int(n) for n in rng.integers(0, scale, 2))
+        height, width = (n - scale + 1 for n in end.shape[-2:])
+        window = (..., slice(dy, dy + height), slice(dx, dx + width))  # of one size: a compiled trunk likes no others
         sigmas = np.where(rng.random(len(end)) < _SOFTENED, rng.uniform(*_SOFT, len(end)), 1e-3).astype(np.float32)
         soft = torch.from_numpy(sigmas).to(end.device)
-        seen: Tensor = self.lpips(soften(end, soft)[..., dy:, dx:], soften(hr, soft)[..., dy:, dx:]).mean()
+        seen: Tensor = self.lpips(soften(end, soft)[window], soften(hr, soft)[window]).mean()
         return seen
 
     def validate(self) -> dict[str, float]:
@@ -109,7 +125,8 @@ class FlowStage:
         sums: dict[str, float] = {}
         for i in range(4):
             with torch.autocast(self.pool.device.type, torch.bfloat16):
-                crops, (mean, features, fused) = self._drawn(16, (99, i), validation=True)
+                crops, conditions = draw(self.suite, self.pool, 16, self.options.crop, (99, i), validation=True)
+                mean, features, fused = self._made(crops, conditions)
                 noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(i)).to(mean)
                 results = {0: mean}
                 for steps in (1, 2):
@@ -117,6 +134,7 @@ class FlowStage:
                     results[steps] = sample(model, mean + self.suite.flow.config.noise * noise, steps)
                 for steps, image in results.items():
                     figures = {f"psnr@{steps}": psnr(image, crops.hr)}
+                    figures[f"texture@{steps}"] = float(texture_distance(image, crops.hr))
                     if self.lpips is not None:
                         figures[f"lpips@{steps}"] = float(self.lpips(image.clamp(0, 1), crops.hr).mean())
                     for key, value in figures.items():

@@ -43,14 +43,15 @@ class SvkrStage:
         self.components, self.mapping = reduced_basis(self.dictionary.atoms, _RANK)
 
     def explain(self, crops: Crops, states: list[RoundState]) -> list[Tensor]:
-        """What each round's kernels make of the sharp picture, (B, 3, h, w) encoded: `enc(A dec(x))`."""
-        linear = srgb_to_linear(crops.hr)
-        seen = []
-        for state in states:
-            coefficients = torch.einsum("blhw,lr->brhw", state.weights, self.mapping.to(state.weights))
-            operator = SpatiallyVariantBlur(self.components, coefficients, self.dictionary.scale)
-            seen.append(linear_to_srgb(operator.forward(linear)))
-        return seen
+        """What each round's kernels make of the sharp picture, (B, 3, h, w) encoded: `enc(A dec(x))`.
+
+        What every component alone makes of it is the same in all rounds, and found once.
+        """
+        fields = [torch.einsum("blhw,lr->brhw", state.weights, self.mapping.to(state.weights)) for state in states]
+        with torch.no_grad():
+            operator = SpatiallyVariantBlur(self.components, fields[0], self.dictionary.scale)
+            answers = operator.responses(srgb_to_linear(crops.hr))  # (B, C, R, h, w)
+        return [linear_to_srgb((answers * coefficients[:, None]).sum(2)) for coefficients in fields]
 
     def round_loss(
         self, state: RoundState, crops: Crops, seen: Tensor, depth: Tensor

@@ -24,7 +24,7 @@ from ssr_cli.training.pool import Crops, ScenePool
 
 #: How often a modality is missing in training, so that none is leant on blindly.
 _DROP = 0.1
-#: Side of what SVKR is asked about over that of a crop; two crops are taken from each.
+#: Side of what SVKR is asked about over that of a crop.
 _AROUND = 2
 #: Crops begin at multiples of this, which every level of a pyramid divides.
 _STEP = 4
@@ -74,6 +74,7 @@ def draw(
     seed: tuple[int, ...],
     dropping: bool = False,
     validation: bool = False,
+    each_gives: int = 2,
 ) -> tuple[Crops, Conditions]:
     """A batch of crops, and what SVKR says of them having seen more.
 
@@ -85,11 +86,12 @@ def draw(
         seed: decides everything.
         dropping: whether modalities may be missing.
         validation: from the held-out scenes.
+        each_gives: crops that are taken from each of the larger ones, 1 to 4.
     """
-    wide = pool.crops(-(-batch // 2), min(_AROUND * side, pool.side), seed, validation)
+    wide = pool.crops(-(-batch // each_gives), min(_AROUND * side, pool.side), seed, validation)
     told = run_svkr(suite, wide, (*seed, 7), dropping)
     side_of_wide = wide.lr.shape[-1]
-    places = _places(batch, side_of_wide - side, np.random.default_rng((*seed, 11)))
+    places = _places(batch, each_gives, side_of_wide - side, np.random.default_rng((*seed, 11)))
 
     def cut(plane: Tensor) -> Tensor:
         """Parts of a batch of planes at whatever scale; numbers of whole photos as they are."""
@@ -106,10 +108,11 @@ def draw(
     return each(wide), Conditions(each(told.state), each(told.prior), drop, cut(told.guess))
 
 
-def _places(batch: int, room: int, rng: np.random.Generator) -> list[Place]:
-    """Two corners in every larger crop, one opposite to the other."""
+def _places(batch: int, each_gives: int, room: int, rng: np.random.Generator) -> list[Place]:
+    """Corners in every larger crop: one, the one opposite to it, and the two beside them."""
     places: list[Place] = []
-    for i in range(-(-batch // 2)):
+    for i in range(-(-batch // each_gives)):
         y, x = (int(n) * _STEP for n in rng.integers(0, room // _STEP + 1, 2))
-        places += [(i, y, x), (i, (room - y) // _STEP * _STEP, (room - x) // _STEP * _STEP)]
+        far_y, far_x = ((room - n) // _STEP * _STEP for n in (y, x))
+        places += [(i, y, x), (i, far_y, far_x), (i, y, far_x), (i, far_y, x)][:each_gives]
     return places[:batch]

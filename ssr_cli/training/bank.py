@@ -1,0 +1,69 @@
+"""A bank of crops behind SVKR: drawn once, learnt from a few times, then replaced.
+
+Drawing a crop (its noise and compression, SVKR's answer, the first guess) takes as long as learning from it. Learnt
+from a few times, some minutes apart and beside others each time, it is worth nearly as much as a new one; so most of
+the time goes to learning. What a step gets depends on the step alone: a run that is resumed goes on as if it had not
+stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ssr_cli.training.pool import Crops
+from ssr_cli.training.surroundings import Conditions
+
+#: How often a crop is learnt from, on average; draws in the bank; batches in a draw.
+USES, _DRAWS, BATCHES = 4, 12, 2
+#: Crops that a draw takes from each of the larger ones SVKR is asked about.
+CROPS_OF_EACH = 4
+#: Crops and what SVKR says of them.
+Drawn = tuple[Crops, Conditions]
+
+
+class Bank:
+    """Batches out of the last few draws.
+
+    Args:
+        draw: makes draw n, a pure function of n, of `BATCHES` batches.
+        batch: B.
+        seed: decides who meets whom.
+    """
+
+    def __init__(self, draw: Callable[[int], Drawn], batch: int, seed: tuple[int, ...]) -> None:
+        self._draw = draw
+        self._batch = batch
+        self._seed = seed
+        self._held: dict[int, Drawn] = {}
+
+    def batch(self, step: int) -> Drawn:
+        """What a step learns from."""
+        newest = _DRAWS - 1 + step // (USES * BATCHES)
+        there = range(newest - _DRAWS + 1, newest + 1)
+        self._held = {n: self._held[n] if n in self._held else self._draw(n) for n in there}
+        count = BATCHES * self._batch
+        picks = np.random.default_rng((*self._seed, step)).choice(_DRAWS * count, self._batch, replace=False)
+        places = [divmod(int(pick), count) for pick in picks]
+        crops = [_row(self._held[there[n]][0], i) for n, i in places]
+        told = [_row(self._held[there[n]][1], i) for n, i in places]
+        return _stacked(crops), _stacked(told)
+
+
+def _row(value: Any, i: int) -> Any:
+    """Row i of a tensor, or of every tensor of a record."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value)(**{f.name: _row(getattr(value, f.name), i) for f in fields(value)})
+    return None if value is None else value[i]
+
+
+def _stacked(rows: Sequence[Any]) -> Any:
+    """The inverse: rows of tensors or of records as one batch."""
+    first = rows[0]
+    if is_dataclass(first) and not isinstance(first, type):
+        return type(first)(**{f.name: _stacked([getattr(row, f.name) for row in rows]) for f in fields(first)})
+    return None if first is None else torch.stack(list(rows))

@@ -139,3 +139,35 @@ def test_three_lenses_in_ten_hardly_blur() -> None:
     kernels = torch.stack([blur_models.lens_blur(rng, 4.0) for _ in range(300)])
     variances = moments(kernels, 1)[:2].mean(0)  # a scale of 1 has no sensor's box to take off
     assert 0.28 < float((variances < 0.7**2).float().mean()) < 0.46
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_field_of_blocks_has_one_kernel_a_block(seed: int) -> None:
+    local = blur_models.block_field(np.random.default_rng(seed), 4)(torch.zeros(60, 44))
+    count = len(local.kernels)
+    assert local.weights.shape == (count, 60, 44)
+    assert set(local.weights.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(local.weights.sum(0), torch.ones(60, 44))
+    assert torch.allclose(local.kernels.sum((1, 2)), torch.ones(count), atol=1e-5)
+    number = local.weights.argmax(0)
+    # a rectangle each, in rows and columns that all blocks share, none wider than a block may be
+    assert bool((number == number[:, :1] + number[:1] - number[0, 0]).all())
+    for line in (number[0], number[:, 0]):
+        lengths = line.unique_consecutive(return_counts=True)[1].tolist()
+        assert max(lengths) <= 20
+        assert len(set(lengths[1:-1])) <= 1
+    variances = moments(local.kernels, 1)[:2]
+    assert 0.5 < float(variances.max()) < 14
+    assert float(variances.std()) > 0.05
+
+
+def test_fields_of_blocks_come_smooth_in_their_course_or_not_at_all() -> None:
+    """Neighbouring blocks of some fields are alike, those of others are strangers."""
+    steps = []
+    for seed in range(24):
+        local = blur_models.block_field(np.random.default_rng(seed), 4)(torch.zeros(80, 80))
+        right = int(local.weights.argmax(0)[0].max()) + 1
+        area = moments(local.kernels, 1)[:2].sum(0).view(-1, right)
+        steps.append(float((area[:, 1:] - area[:, :-1]).abs().mean() / area.std()))
+    assert sum(step > 0.8 for step in steps) >= 4
+    assert sum(step < 0.5 for step in steps) >= 8

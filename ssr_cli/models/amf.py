@@ -118,8 +118,9 @@ class Amf(nn.Module):
             depth, kernel = depth * drop[:, :1, None, None], kernel * drop[:, 1:, None, None]
         tokens = self._attend(torch.cat([self.photo(y - 0.5), depth, kernel], 1))
         gates = torch.softmax(self.gate(tokens).float(), 1)
-        weighted = tokens.view(tokens.shape[0], 3, -1, *tokens.shape[2:]) * gates[:, :, None].to(tokens.dtype)
-        h = weighted.sum(1)
+        photo, depth, kernel = tokens.chunk(3, 1)
+        first, second, third = gates.to(tokens.dtype).chunk(3, 1)
+        h = (photo * first).addcmul(depth, second).addcmul(kernel, third)
         pyramid: list[Tensor] = []
         for level in self.levels:
             h = F.silu(level(h))

@@ -98,17 +98,13 @@ def _likelihoods(power: Tensor, noise: Tensor, table: _Table) -> Tensor:
     count = table.count.view(1, *table.count.shape, 1, 1)
     mean = (power * count).sum(2, keepdim=True) / count.sum(2, keepdim=True)
     floor = noise.square().view(-1, 1, 1, 1, 1)
+    amplitudes = torch.tensor(_AMPLITUDES, device=power.device).view(-1, *(1,) * power.ndim)
+    known = power.new_tensor([_PRECISION * (beta - _MEAN) ** 2 for beta in _BETAS]).view(-1, 1, 1, 1, 1)
     rows = []
     for shapes in table.shapes:
-        decays = []
-        for beta, shape in zip(_BETAS, shapes, strict=True):
-            signal = mean * shape[None, :, :, None, None]
-            tried = []
-            for amplitude in _AMPLITUDES:
-                expected = amplitude * signal + floor
-                tried.append(-((expected.log() + power / expected) * count).sum(2))
-            decays.append(torch.stack(tried).amax(0) - _PRECISION * (beta - _MEAN) ** 2)
-        rows.append(torch.stack(decays).logsumexp(0))
+        expected = amplitudes * mean * shapes[:, None, None, :, :, None, None] + floor
+        tried = -((expected.log() + power / expected) * count).sum(-3)  # (decays, amplitudes, B, S, ny, nx)
+        rows.append((tried.amax(1) - known).logsumexp(0))
     return torch.stack(rows, 1)
 
 

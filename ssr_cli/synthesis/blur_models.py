@@ -110,6 +110,43 @@ def smooth_field(rng: np.random.Generator, scale: int) -> BlurModel:
     return lambda disparity: LocalKernels(stacked, control_weights(4, 4, *disparity.shape))
 
 
+def block_field(rng: np.random.Generator, scale: int) -> BlurModel:
+    """Oriented Gaussians that change from block to block, of 6 to 20 LR pixels a side, and not within one.
+
+    As blur behaves at the borders of things, and as MANet's benchmark has it (arXiv 2108.05302), but for the kernels:
+    three fields of five grow along the photo, the others are drawn block by block; half are sampled, as in
+    `smooth_field`.
+    """
+    sampled = rng.random() < _SAMPLED
+    size = shapes.OPTICAL_SIZE + scale - 1 if sampled else shapes.OPTICAL_SIZE
+    least = (0.8 if sampled else 0.25) ** 2
+    side, offset = int(rng.integers(6, 21)), rng.integers(0, 20, 2)
+    growing = rng.random() < 0.6
+    ends = rng.uniform(least, 11.0, (2, 2))  # variances of both axes at the photo's two ends
+    heading, turn, twist = rng.uniform(0, 2 * math.pi, 2), rng.uniform(0, math.pi), rng.uniform(-math.pi, math.pi)
+
+    def kernel(y: float, x: float) -> Tensor:
+        """Of a block at a place in 0..1."""
+        if not growing:
+            first, second = rng.uniform(least, 11.0, 2)
+            return shapes.gaussian(math.sqrt(first), math.sqrt(second), float(rng.uniform(0, math.pi)), size=size)
+        along = 0.5 + 0.5 * (np.sin(heading) * (2 * y - 1) + np.cos(heading) * (2 * x - 1)) / math.sqrt(2)
+        first, second = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * along
+        return shapes.gaussian(math.sqrt(first), math.sqrt(second), float(turn + twist * along[0]), size=size)
+
+    def blur(disparity: Tensor) -> LocalKernels:
+        h, w = disparity.shape
+        rows, columns = ((torch.arange(n) + int(o)) // side for n, o in zip((h, w), offset, strict=True))
+        rows, columns = rows - rows[0], columns - columns[0]
+        down, right = int(rows[-1]) + 1, int(columns[-1]) + 1
+        kernels = torch.stack([kernel((i + 0.5) / down, (j + 0.5) / right) for i in range(down) for j in range(right)])
+        number = rows[:, None] * right + columns[None]
+        weights = torch.nn.functional.one_hot(number, down * right).permute(2, 0, 1).float()
+        return LocalKernels(kernels if sampled else with_sensor_box(kernels, scale), weights)
+
+    return blur
+
+
 def thin_lens(
     rng: np.random.Generator, alpha: float, beta: float, base: Tensor, scale: int, motion: Tensor | None = None
 ) -> BlurModel:

@@ -23,6 +23,13 @@ from ssr_cli.synthesis.scene import Layer, Rendered
 PhotoSource = Callable[[int], Tensor]
 #: Share of scenes that are as a camera's pixels show them; the others as pictures that were made smaller do.
 _CAMERA = 0.5
+#: Up to which number, drawn from 0..1, a scene that no camera took has one kernel, a smooth field, a field of blocks;
+#: the others have a thin lens.
+_ONE, _SMOOTH, _BLOCKS = 0.18, 0.3, 0.55
+#: Share of fields that are applied to encoded values, as most programs do that make pictures smaller.
+_ENCODED = 0.6
+#: Share of a camera's scenes that have one kernel; the others have a thin lens.
+_CAMERA_ONE = 0.4
 #: Share of thin lenses that were focused with the scene in view; the others are out of focus as often as not.
 _FOCUSED = 0.65
 
@@ -148,15 +155,18 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
     kind = rng.random()
     scale = dictionary.scale
     alpha_beta = None
-    if kind < (0.4 if camera else 0.2):
+    if kind < (_CAMERA_ONE if camera else _ONE):
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
         optical = blur_models.camera_blur(rng) if camera else blur_models.random_optical(rng)
         if camera and rng.random() < 0.15:
             optical = shapes.convolve(blur_models.motion_blur(rng, 10.0), optical)
         blur = blur_models.uniform(optical, scale)
-    elif not camera and kind < 0.55:
+    elif not camera and kind < _BLOCKS:
+        if rng.random() < _ENCODED:
+            decode, encode = (lambda x: x), (lambda x: x.clamp(0, 1))
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
-        blur = blur_models.smooth_field(rng, scale)
+        field = blur_models.smooth_field if kind < _SMOOTH else blur_models.block_field
+        blur = field(rng, scale)
     else:
         layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, decode)
         if rng.random() < 0.25:

@@ -165,12 +165,15 @@ class _Run:
         return figures
 
     def validate(self) -> dict[str, float]:
-        """Validate the averaged weights, then put the raw ones back."""
+        """Validate the averaged weights, then put the raw ones back.
+
+        Networks that were compiled are not, here: other batches and no gradients would compile them all again.
+        """
         trained = self.stage.trained
         raw = {k: v.clone() for k, v in trained.state_dict().items()}
         trained.load_state_dict(self.average)
         trained.eval()
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
             figures = self.stage.validate()
         trained.load_state_dict(raw)
         trained.train()

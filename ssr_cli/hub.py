@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ssr_cli.catalogue import CHECKPOINT_NAME, Entry, WeightsFile
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.fetch import fetch_file
 from ssr_cli.paths import digest, make_folder, publish
-from ssr_cli.places import Progress, Unavailable, check_reachable, offline
+from ssr_cli.places import Progress, Unavailable, check_reachable, hub_endpoint, offline
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
 
 T = TypeVar("T")
 
@@ -24,13 +27,14 @@ def _asked(what: str, repo: str, call: Callable[[], T]) -> T:
     """
     if offline():
         raise WeightsError(f"{repo} cannot be {what}: HF_HUB_OFFLINE is set.", "Unset it and try again.")
-    from huggingface_hub import constants, errors
-
     try:
-        check_reachable(constants.ENDPOINT)
-        return call()
+        check_reachable(f"{hub_endpoint()}/api/models/{repo}", answers=True)
     except Unavailable as reason:
         raise WeightsError(f"{repo} cannot be {what}: {reason}.", "Check the network and HF_ENDPOINT.") from reason
+    from huggingface_hub import errors
+
+    try:
+        return call()
     except errors.RepositoryNotFoundError as error:
         raise WeightsError(
             f"{repo} cannot be {what}: it does not exist, or this token may not see it.",
@@ -64,10 +68,14 @@ def lock(entry: Entry, progress: Progress) -> Entry:
     """
     if entry.repo is None:
         raise UsageError(f"{entry.id} is bundled and needs no lock.", "Lock an entry that names a repo.")
-    from huggingface_hub import HfApi
+    repo, revision = entry.repo, entry.revision
 
-    repo = entry.repo
-    info = _asked("read", repo, lambda: HfApi().model_info(repo, revision=entry.revision, files_metadata=True))
+    def read() -> ModelInfo:
+        from huggingface_hub import HfApi
+
+        return HfApi().model_info(repo, revision=revision, files_metadata=True)
+
+    info = _asked("read", repo, read)
     held = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     files = []
     for file in entry.files:
@@ -137,13 +145,16 @@ def entry_text(entry: Entry) -> str:
     return tomlkit.dumps(document)
 
 
-def model_card(provenance: dict[str, Any], scores: dict[str, str], repo: str) -> str:
+def model_card(
+    provenance: dict[str, Any], scores: dict[str, str], repo: str, config: dict[str, Any] | None = None
+) -> str:
     """The README of a published checkpoint: what it is, how to use it, scores, training data, licence.
 
     Args:
         provenance: of the checkpoint's metadata.
         scores: measured figures by name.
         repo: where it is published.
+        config: of the checkpoint; an adapter's names the backbone and the suite it needs.
     """
     licence = str(provenance.get("licence", "other")).lower()
     stages = provenance.get("stages", {})
@@ -163,7 +174,7 @@ Blind image super-resolution that estimates what blurred the photo. Use it with:
 ```sh
 ssr upscale photo.jpg --model {repo}
 ```
-
+{_needs(config or {})}
 ## Scores
 
 | set | result |
@@ -185,8 +196,23 @@ Trained on: {provenance.get("trained_on", "not stated")}.
 """
 
 
+def _needs(config: dict[str, Any]) -> str:
+    """What else a checkpoint needs, as a paragraph of its card; empty for one that stands alone."""
+    if config.get("kind") != "sd-adapter":
+        return ""
+    return (
+        f"\nAn adapter for the Stable Diffusion backbone `{config.get('backbone')}` of weights.toml, on top of the"
+        f" checkpoint `{config.get('suite', 'lite')}`; both are fetched when it is used.\n"
+    )
+
+
 def publish_checkpoint(
-    checkpoint: Path, provenance: dict[str, Any], scores: dict[str, str], repo: str, private: bool
+    checkpoint: Path,
+    provenance: dict[str, Any],
+    scores: dict[str, str],
+    repo: str,
+    private: bool,
+    config: dict[str, Any] | None = None,
 ) -> Entry:
     """Upload a checkpoint with its model card and attribution list.
 
@@ -196,6 +222,7 @@ def publish_checkpoint(
         scores: measured figures by name.
         repo: `user/name`, made if it does not exist.
         private: whether a new repository is private.
+        config: of the checkpoint; says whether it is an adapter.
 
     Returns:
         The entry for weights.toml, pinned to the commit.
@@ -203,17 +230,17 @@ def publish_checkpoint(
     Raises:
         WeightsError: when the Hub refuses or cannot be reached.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
-
     files: dict[str, Path | bytes] = {
         CHECKPOINT_NAME: checkpoint,
-        "README.md": model_card(provenance, scores, repo).encode(),
+        "README.md": model_card(provenance, scores, repo, config).encode(),
     }
     attribution = checkpoint.with_suffix(".ATTRIBUTION.csv")
     if attribution.is_file():
         files[attribution.name] = attribution
 
     def upload() -> str:
+        from huggingface_hub import CommitOperationAdd, HfApi
+
         api = HfApi()
         api.create_repo(repo, repo_type="model", private=private, exist_ok=True)
         operations = [
@@ -227,7 +254,7 @@ def publish_checkpoint(
     revision = _asked("published", repo, upload)
     return Entry(
         id=repo.split("/")[-1].lower(),
-        kind="lite",
+        kind="sd-adapter" if (config or {}).get("kind") == "sd-adapter" else "lite",
         licence=str(provenance.get("licence", "not stated")),
         files=(WeightsFile(CHECKPOINT_NAME, checkpoint.stat().st_size, digest(checkpoint)),),
         repo=repo,

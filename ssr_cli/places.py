@@ -5,8 +5,8 @@ Each place gives one file, or raises `Unavailable` with a reason for a person; `
 
 from __future__ import annotations
 
+import http.client
 import os
-import shutil
 import socket
 import time
 import urllib.error
@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ssr_cli.catalogue import Entry, WeightsFile
+from ssr_cli.catalogue import WeightsFile, is_address
 
 #: Called with (file name, bytes so far, bytes in all or 0).
 Progress = Callable[[str, int, int], None]
 _CONNECT_S = 3.0
+_ANSWER_S = 8.0
 _READ_S = 15.0
 _TRIES = 4
 _PIECE = 1 << 20
@@ -37,23 +38,15 @@ class Place(Protocol):
     @property
     def name(self) -> str:
         """What to call it."""
-        ...
 
     def cached(self, file: WeightsFile) -> Path | None:
         """The file if it lies on this machine already; never touches the network."""
-        ...
 
     def get(self, file: WeightsFile, progress: Progress) -> Path:
-        """The file, downloaded if need be.
-
-        Raises:
-            Unavailable: with the reason.
-        """
-        ...
+        """The file, downloaded if need be; raises `Unavailable` with the reason."""
 
     def discard(self, path: Path) -> None:
         """Forget a file that turned out to be broken."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,10 +67,9 @@ class FolderPlace:
 
     def get(self, file: WeightsFile, progress: Progress) -> Path:
         """See `Place`."""
-        path = self.cached(file)
-        if path is None:
-            raise Unavailable(f"{self.folder / file.name} does not exist")
-        return path
+        if path := self.cached(file):
+            return path
+        raise Unavailable(f"{self.folder / file.name} does not exist")
 
     def discard(self, path: Path) -> None:
         """A folder of the user's is left as it is."""
@@ -91,22 +83,66 @@ def offline() -> bool:
     )
 
 
-def check_reachable(url: str) -> None:
-    """Fail within seconds where nobody listens; the Hub's client would try again for half a minute.
+#: When and why a host was found dead: an entry of many files does not wait for it once for each.
+_dead: dict[str, tuple[float, str]] = {}
+_DEAD_FOR_S = 60.0
+
+
+def check_reachable(url: str, answers: bool = False) -> None:
+    """Fail within seconds where nobody listens or nobody answers; the Hub's client would try again for minutes.
+
+    Args:
+        url: of a web server.
+        answers: also wait for an answer.
 
     Raises:
-        Unavailable: if no connection can be made. Behind a proxy nothing is checked: only the proxy can tell.
+        Unavailable: with the reason. Behind a proxy no connection is tried: only the proxy can tell.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.hostname is None:
+    if not is_address(url):
         raise Unavailable(f"{url} is no address")
-    if urllib.request.getproxies().get(parts.scheme) and not urllib.request.proxy_bypass(parts.hostname):
-        return
+    parts = urllib.parse.urlsplit(url)
+    since, reason = _dead.get(parts.netloc, (-_DEAD_FOR_S, ""))
+    if time.monotonic() - since < _DEAD_FOR_S:
+        raise Unavailable(reason)
+    proxied = urllib.request.getproxies().get(parts.scheme) and not urllib.request.proxy_bypass(parts.hostname or "")
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname, port), timeout=_CONNECT_S).close()
+        if not proxied:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((str(parts.hostname), port), timeout=_CONNECT_S).close()
+        if answers:
+            _ask(url)
     except OSError as error:
-        raise Unavailable(f"{parts.netloc} cannot be reached ({error.strerror or error})") from error
+        reason = f"{parts.netloc} cannot be reached ({error.strerror or error})"
+        _dead[parts.netloc] = (time.monotonic(), reason)
+        raise Unavailable(reason) from error
+
+
+def _ask(url: str) -> None:
+    """Wait for an answer, whatever it says; `OSError` if none comes in time, or a gateway finds nobody behind it."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_ANSWER_S).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code in (502, 503, 504):
+            raise OSError(f"it answers {error.code}") from error
+    except (OSError, http.client.HTTPException) as error:  # certificates are for the client that downloads
+        if _timed_out(error):
+            raise OSError(f"no answer within {_ANSWER_S:.0f} s") from error
+
+
+def _timed_out(error: Exception) -> bool:
+    return TimeoutError in (type(error), type(getattr(error, "reason", None)))
+
+
+def _said(error: Exception) -> str:
+    """What an error says, in a line without a full stop, or its kind."""
+    text = str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error).strip()
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+
+
+def hub_endpoint() -> str:
+    """Where the Hub is; known without its client, which cannot be imported where `HF_ENDPOINT` is no address."""
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -123,6 +159,8 @@ class HubPlace:
 
     def cached(self, file: WeightsFile) -> Path | None:
         """See `Place`."""
+        if not is_address(hub_endpoint()):
+            return None
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(self.repo, file.name, revision=self.revision)
@@ -130,11 +168,16 @@ class HubPlace:
 
     def get(self, file: WeightsFile, progress: Progress) -> Path:
         """See `Place`."""
-        if offline():
-            raise Unavailable("HF_HUB_OFFLINE is set and the file is not in the cache")
-        from huggingface_hub import constants, errors, hf_hub_download
+        try:
+            if offline():
+                raise Unavailable("HF_HUB_OFFLINE is set and the file is not in the cache")
+            check_reachable(f"{hub_endpoint()}/api/models/{self.repo}", answers=True)
+        except Unavailable:
+            if held := self.cached(file):  # what is here serves where the Hub cannot be asked, as with its own client
+                return held
+            raise
+        from huggingface_hub import errors, hf_hub_download
 
-        check_reachable(constants.ENDPOINT)
         try:
             return Path(hf_hub_download(self.repo, file.name, revision=self.revision, etag_timeout=_READ_S))
         except errors.GatedRepoError as error:
@@ -145,22 +188,18 @@ class HubPlace:
             raise Unavailable(f"there is no {self.repo} on the Hub, or it is private (set HF_TOKEN)") from error
         except errors.RevisionNotFoundError as error:
             raise Unavailable(f"{self.repo} has no revision {self.revision}") from error
+        except errors.LocalEntryNotFoundError as error:  # a kind of EntryNotFoundError, and another thing
+            raise Unavailable("the Hub stopped answering") from error
         except errors.EntryNotFoundError as error:
             raise Unavailable(f"{self.repo} has no file {file.name}") from error
         except Exception as error:  # the client's kinds of network failure differ from version to version
-            raise Unavailable(f"the download failed ({type(error).__name__})") from error
+            raise Unavailable(f"the download failed ({_said(error)})") from error
 
     def discard(self, path: Path) -> None:
         """Take the file out of the Hub's cache, with the blob behind the link."""
         blob = path.resolve()
         path.unlink(missing_ok=True)
         blob.unlink(missing_ok=True)
-
-
-def cache_folder() -> Path:
-    """Where files from plain web servers are kept: `$SSR_CACHE`, else `$XDG_CACHE_HOME/ssr`."""
-    named = os.environ.get("SSR_CACHE")
-    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssr"
 
 
 @dataclass(frozen=True)
@@ -186,7 +225,8 @@ class UrlPlace:
             return found
         if offline():
             raise Unavailable("HF_HUB_OFFLINE is set and the file is not in the cache")
-        address = f"{self.url.rstrip('/')}/{urllib.parse.quote(file.name)}"
+        base = urllib.parse.quote(self.url.rstrip("/"), safe="/:%@?&=+,;~!$'()*[]")  # spaces alone, in effect
+        address = f"{base}/{urllib.parse.quote(file.name)}"
         check_reachable(address)
         path = self.folder / file.name
         part = path.with_name(path.name + ".part")
@@ -211,60 +251,50 @@ def _download(address: str, part: Path, file: WeightsFile, progress: Progress) -
     """Fetch into `part`, going on from what it holds, over several connections if they are cut.
 
     Raises:
-        Unavailable: when the server refuses, or the connection was cut too often.
+        Unavailable: when the server refuses, does not answer, or the connection was cut too often.
+        OSError: when the disk refuses.
     """
+    reason = ""
     for attempt in range(_TRIES):
         have = part.stat().st_size if part.exists() else 0
         request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
         try:
-            with urllib.request.urlopen(request, timeout=_READ_S) as answer:
-                goes_on = answer.status == 206
-                total = int(answer.headers.get("Content-Length") or 0) + (have if goes_on else 0)
-                with part.open("ab" if goes_on else "wb") as out:
-                    while piece := answer.read(_PIECE):
-                        out.write(piece)
-                        progress(file.name, out.tell(), total)
-            if not total or part.stat().st_size >= total:
-                return
+            answer = urllib.request.urlopen(request, timeout=_READ_S)
         except urllib.error.HTTPError as error:
-            if error.code == 416:  # nothing is left to fetch, or what we have is not a beginning of it
-                if file.size is None or have == file.size:
-                    return
-                part.unlink()
-                continue
-            raise Unavailable(f"{address} answered {error.code}") from error
-        except OSError:  # cut, reset, timed out: what came is kept
-            pass
+            if error.code != 416:
+                raise Unavailable(f"{address} answered {error.code}") from error
+            # nothing is left to fetch, or what we have is not a beginning of it
+            stated = error.headers.get("Content-Range", "").rpartition("/")[2]
+            if have == (int(stated) if stated.isdigit() else file.size or have):
+                return
+            part.unlink()
+            continue
+        except (OSError, http.client.HTTPException) as error:
+            if _timed_out(error):
+                raise Unavailable(f"{address} did not answer within {_READ_S:.0f} s") from error
+            reason = _said(error)
+        else:
+            with answer:
+                cut = _receive(answer, part, file.name, progress)
+            if cut is None:
+                return
+            reason = cut
         time.sleep(0.2 * 2**attempt)
-    raise Unavailable(f"the download of {address} was cut {_TRIES} times")
+    raise Unavailable(f"the download of {address} was cut {_TRIES} times ({reason})")
 
 
-def places_of(entry: Entry, package: Path) -> list[Place]:
-    """Where to look for an entry's files, in order.
-
-    Args:
-        entry: of the table.
-        package: folder of the installed package.
-    """
-    places: list[Place] = []
-    if entry.bundled is not None:
-        places.append(FolderPlace(package / entry.bundled))
-    if entry.repo is not None:
-        places.append(HubPlace(entry.repo, entry.revision))
-    for mirror in entry.mirrors:
-        if mirror.repo is not None:
-            places.append(HubPlace(mirror.repo, mirror.revision))
-        elif mirror.url is not None:
-            home = urllib.parse.quote(mirror.url, safe="")[-100:]
-            places.append(UrlPlace(mirror.url, cache_folder() / entry.id.replace("/", "--") / home))
-        elif mirror.folder is not None:
-            base = entry.table.parent if entry.table is not None else Path()
-            places.append(FolderPlace(base / Path(mirror.folder).expanduser()))
-    return places
-
-
-def free_bytes(folder: Path) -> int:
-    """Free space on the disk that holds a folder, which need not exist yet."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def _receive(answer: http.client.HTTPResponse, part: Path, name: str, progress: Progress) -> str | None:
+    """Keep what comes; why it ended too early, or None where it is whole. `OSError` is the disk's."""
+    goes_on = answer.status == 206
+    with part.open("ab" if goes_on else "wb") as out:
+        stated = int(answer.headers.get("Content-Length") or 0)
+        total = stated and stated + out.tell()
+        while True:
+            try:
+                piece = answer.read(_PIECE)
+            except (OSError, http.client.HTTPException) as error:  # cut, reset, timed out: what came is kept
+                return _said(error)
+            if not piece:
+                return None if out.tell() >= total else "the connection was closed"
+            out.write(piece)
+            progress(name, out.tell(), total)

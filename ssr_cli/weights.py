@@ -63,7 +63,10 @@ def locate(model: str, progress: Progress = silent) -> Path:
             raise WeightsError(
                 f"{model} is a {entry.kind} and no model of its own.", "ssr models list shows the others."
             )
-        return fetch_file(entry, entry.files[0], progress)
+        tensors = next((file for file in entry.files if file.name.endswith(".safetensors")), None)
+        if tensors is None:
+            raise WeightsError(f"{model} has no .safetensors file.", "Mend its entry in weights.toml.")
+        return fetch_file(entry, tensors, progress)
     path = Path(model)
     if path.is_dir():
         return _in_folder(path)

@@ -123,6 +123,25 @@ def test_a_warm_cache_needs_no_network(home: Home, hub: Hub) -> None:
     assert len(hub.asked) == asked
 
 
+def test_a_warm_cache_serves_what_is_not_pinned_when_the_hub_cannot_be_asked(home: Home, hub: Hub) -> None:
+    home.write(revision=None, files=[{"name": "ssr.safetensors"}])
+    assert _pulled(home.ssr("models", "pull", "mine")) == CONTENT
+    asked = len(hub.asked)
+    for variables in ({"HF_ENDPOINT": DEAD}, {"HF_HUB_OFFLINE": "1"}):
+        assert _pulled(home.ssr("models", "pull", "mine", **variables)) == CONTENT
+        assert _pulled(home.ssr("models", "pull", "me/mine@main", **variables)) == CONTENT
+    assert len(hub.asked) == asked
+
+
+def test_the_list_shows_every_id_whole_and_says_what_is_on_the_hub(home: Home) -> None:
+    home.table.unlink()
+    listed = home.ssr("models", "list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()][:3] == ["id", "lite", "depth-anything-v2-small"]
+    assert "No checkpoint of ssr is on the Hub yet" in listed.stderr
+    home.write()
+    assert "on the Hub yet" not in home.ssr("models", "list").stderr
+
+
 def test_a_cold_cache_offline_is_a_sentence(home: Home, hub: Hub) -> None:
     _refused(home.ssr("models", "pull", "mine", HF_HUB_OFFLINE="1"), "HF_HUB_OFFLINE is set")
     _refused(home.ssr("models", "path", "mine"), "not on this machine", "ssr models pull mine")
@@ -277,6 +296,26 @@ def test_publish_without_a_right_to(home: Home, hub: Hub, tiny_checkpoint: Path)
     assert "me/new" not in hub.repos
     wrong = home.ssr("models", "publish", str(tiny_checkpoint), "--repo", "me")
     assert wrong.returncode == 2
+
+
+def test_publish_knows_an_adapter_and_a_folder_that_is_not_there(home: Home, hub: Hub) -> None:
+    from dataclasses import asdict
+
+    from ssr_cli.weights import save_checkpoint
+    from tests.test_stable import _tiny_adapter
+
+    adapter, folder = _tiny_adapter(seed=5), home.folder / "trained"
+    config = {"kind": "sd-adapter", "backbone": "sd-turbo", "suite": str(folder), "adapter": asdict(adapter.config)}
+    save_checkpoint(folder / "ssr.safetensors", config, adapter.state_dict(), {"licence": "none"})
+    result = home.ssr("models", "publish", str(folder), "--repo", "me/new", HF_TOKEN=TOKEN)
+    assert result.returncode == 0, result.stderr
+    assert tomllib.loads(result.stdout)["models"]["new"]["kind"] == "sd-adapter"
+    assert "`sd-turbo`" in hub.repos["me/new"]["README.md"].decode()
+    assert "a file that others do not have" in result.stderr
+    # a folder that is not there is not looked for on the Hub
+    asked = len(hub.asked)
+    _refused(home.ssr("models", "publish", "me/mine", "--repo", "me/other", HF_TOKEN=TOKEN), "me/mine does not exist")
+    assert len(hub.asked) == asked
 
 
 def test_a_model_from_the_hub_does_the_work(home: Home, hub: Hub, tiny_checkpoint: Path) -> None:

@@ -135,6 +135,10 @@ def test_unknown_schedules_are_refused() -> None:
     for wrong in ({"beta_schedule": "odd"}, {"prediction_type": "odd"}):
         with pytest.raises(ValueError, match="'odd' is not known"):
             Schedule.from_config(wrong)
+    for wrong in ({"rescale_betas_zero_snr": True}, {"trained_betas": [0.1]}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))!r} is not known"):
+            Schedule.from_config(wrong)
+    assert Schedule.from_config({"rescale_betas_zero_snr": False, "trained_betas": None}).prediction == "epsilon"
 
 
 # ---------------------------------------------------------------- windows and colours
@@ -308,6 +312,21 @@ def test_what_is_missing_or_foreign_is_named(checkpoint: Path, table: Path, fold
     save_checkpoint(tmp_path / "b.safetensors", {**broken.config, "adapter": {"colour": 1}}, broken.state, {})
     with pytest.raises(WeightsError, match=r"adapter\.colour"):
         assemble(str(tmp_path / "b.safetensors"), CPU)
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"residuals": residual_channels([24, 32], 2)}, "residuals"),
+        ({"middle": 24}, "channels in the middle: 24 and not 32"),
+        ({"context": 24}, "numbers of a prompt: 24 and not 16"),
+    ],
+)
+def test_an_adapter_for_another_backbone_is_named(change: dict[str, object], names: str) -> None:
+    other = SdAdapter(replace(_tiny_adapter().config, **change))
+    with pytest.raises(WeightsError, match=f"trained for another backbone .{names}"):
+        StablePrior(load_backbone(backbone_entry("tiny-sd"), CPU), other)
 
 
 def test_number_formats_by_device(monkeypatch) -> None:

@@ -99,8 +99,8 @@ def test_a_good_entry_loads(tmp_path: Path, monkeypatch) -> None:
         ({"name": "../b.safetensors"}, {}, "leads out of its folder"),
         ({"name": "/etc/passwd"}, {}, "leads out of its folder"),
         ({"sha256": "abc"}, {}, "64 hex digits"),
-        ({"flavour": "x"}, {}, "line 1: models.a"),
-        ({}, {"colour": "red"}, "line 1: models.a is not understood: 'colour' is not known"),
+        ({"flavour": "x"}, {}, "line 7: models.a is not understood: 'flavour' is not known"),
+        ({}, {"colour": "red"}, "line 5: models.a is not understood: 'colour' is not known"),
         ({}, {"kind": "odd"}, "'odd' is none of lite"),
         ({}, {"repo": "me/mine"}, "exactly one of 'bundled' and 'repo'"),
         ({}, {"revision": "main"}, "40 hex digits"),
@@ -156,6 +156,81 @@ def test_an_error_names_the_line_of_its_entry(tmp_path: Path) -> None:
     table.write_text(f'[models.m]\n{good}mirrors = [{{url = "u", repo = "r"}}]\n')
     with pytest.raises(WeightsError, match="a mirror has exactly one"):
         catalogue.read_table(table)
+
+
+_GOOD = 'kind = "lite"\nlicence = "x"\nrepo = "a/b"\n'
+_FILES = 'files = [{ name = "c" }]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("models = 3", "more than tables"),
+        (f"[model.m]\n{_GOOD}{_FILES}", "more than tables"),
+        ("[models]\nm = 3", "models.m is not understood: it is not a table"),
+        (f'[models.m]\n{_GOOD}files = "c"', "line 5: models.m is not understood: 'files' is not a list"),
+        (f'[models.m]\n{_GOOD}files = ["c"]', "line 5: .*one of 'files' is not a table"),
+        (f"[models.m]\n{_GOOD}files = [{{ size = 3 }}]", "line 5: .*one of 'files' has no 'name'"),
+        (f'[models.m]\n{_GOOD}files = [{{ name = "c", size = "3" }}]', "line 5: .*'size' is not a whole number"),
+        (f'[models.m]\n{_GOOD}files = [{{ name = "c", size = -3 }}]', "line 5: .*'size' of c is not above 0"),
+        (f'[models.m]\n{_GOOD}files = [{{ name = "c", sha256 = 3 }}]', "line 5: .*'sha256' is not text"),
+        (f'[models.m]\n{_GOOD}[[models.m.files]]\nname = "c"\nsha265 = "3"', "line 7: .*'sha265' is not known"),
+        (f"[models.m]\n{_GOOD}{_FILES}mirrors = [{{ folder = 3 }}]", "line 6: .*'folder' is not text"),
+        (f'[models.m]\n{_GOOD}{_FILES}mirrors = [{{ url = "ftp://x/y" }}]', "line 6: .*no web address"),
+        (f'[models.m]\n{_GOOD}{_FILES}mirrors = [{{ url = "http://x:abc/y" }}]', "line 6: .*no web address"),
+        (f'[models.m]\n{_GOOD}{_FILES}mirrors = [{{ repo = "a/b/c" }}]', "line 6: .*'a/b/c' is not USER/NAME"),
+        (f"[models.m]\n{_GOOD}{_FILES}scores = 3", "line 6: .*'scores' is not a table"),
+        (f"[models.m]\n{_GOOD}{_FILES}scores = {{ a = 3.5 }}", "line 6: .*'a' is not text"),
+        (f"[models.n]\n{_GOOD}{_FILES}[models.m]\n{_GOOD}{_FILES}trained_on = 3", "line 11: models.m .*'trained_on'"),
+        (f"[models.m]\n{_FILES}{_GOOD.replace('a/b', 'a b')}", "line 5: .*'a b' is not USER/NAME"),
+    ],
+)
+def test_whatever_is_wrong_in_a_table_is_a_sentence_with_its_line(text: str, names: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(text + "\n")
+    with pytest.raises(WeightsError, match=names):
+        catalogue.read_table(tmp_path / "mine.toml")
+
+
+def test_names_of_repositories_are_the_hubs() -> None:
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    for name in (
+        "a/b",
+        "a.b/c_d",
+        "_a/b_",
+        "-a/b",
+        "a/b.",
+        "a--b/c",
+        "a/..b",
+        "a/b.git",
+        "a/b-",
+        f"a/{'b' * 97}",
+        "ä/b",
+    ):
+        try:
+            validate_repo_id(name)
+            known = name.isascii()
+        except HFValidationError:
+            known = False
+        assert catalogue.is_repo(name) == known, name
+    with pytest.raises(WeightsError, match="no model 'a--b/c'"):
+        weights.locate("a--b/c")
+    entry = catalogue.hub_entry("a/b@refs/pr/1")
+    assert entry is not None
+    assert (entry.repo, entry.revision) == ("a/b", "refs/pr/1")
+
+
+def test_the_tensors_of_an_entry_may_stand_anywhere_among_its_files(tmp_path: Path, monkeypatch) -> None:
+    path = _table(tmp_path, monkeypatch)
+    (path.parent / "README.md").write_text("about")
+    table = tmp_path / "weights.toml"
+    table.write_text(
+        table.read_text().replace("[[models.a.files]]", '[[models.a.files]]\nname = "README.md"\n[[models.a.files]]')
+    )
+    assert weights.locate("a") == path
+    table.write_text(table.read_text().replace("a.safetensors", "a.bin"))
+    with pytest.raises(WeightsError, match=r"a has no \.safetensors file"):
+        weights.locate("a")
 
 
 def test_a_table_that_is_not_toml(tmp_path: Path, monkeypatch) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from ssr_cli.catalogue import Entry, catalogue, hub_entry, user_table
 from ssr_cli.commands.upscale import bytes_told
-from ssr_cli.console import Console
+from ssr_cli.console import Console, Tell
 from ssr_cli.errors import UsageError, WeightsError
-from ssr_cli.fetch import fault, fetch, in_cache
-from ssr_cli.places import cache_folder, free_bytes
+from ssr_cli.fetch import fault, fetch, in_cache, lacking
+from ssr_cli.places import Progress
 
 
 def find(model: str) -> Entry:
@@ -52,10 +54,13 @@ def show_list(console: Console) -> None:
         for entry in entries.values():
             console.result(_facts(entry))
         return
-    rows = [[e.id, e.kind, megabytes(e.size), e.licence, _state(e)] for e in entries.values()]
-    console.table("Checkpoints", ["id", "kind", "size", "licence", "where"], rows)
-    if console.mode == "quiet":
-        console.result("\n".join(entries))
+    rows = [("id", "kind", "size", "where", "licence")]
+    rows += [(e.id, e.kind, megabytes(e.size), _state(e), e.licence) for e in entries.values()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    # an id has to be read whole, and may be cut out by a script: lines are never folded to the terminal
+    console.result("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
+    if not any(e.kind in ("lite", "sd-adapter") and e.repo for e in entries.values()):
+        console.hint("No checkpoint of ssr is on the Hub yet: lite comes with the package and is the default.")
 
 
 def show(model: str, console: Console) -> None:
@@ -75,6 +80,28 @@ def show(model: str, console: Console) -> None:
     console.result("\n".join(lines))
 
 
+@contextmanager
+def progress(title: str, console: Console) -> Iterator[Progress]:
+    """Bytes on a bar that comes with the first of them: one that is there already would tear the Hub's client's own.
+
+    Args:
+        title: what is downloaded.
+        console: shows the bar.
+
+    Yields:
+        A function to call with (file name, bytes so far, bytes in all or 0).
+    """
+    with ExitStack() as stack:
+        begun: list[Tell] = []
+
+        def tell(what: str, done: int, total: int) -> None:
+            if not begun:
+                begun.append(stack.enter_context(console.progress(title)))
+            begun[0](what, done, total)
+
+        yield bytes_told(tell)
+
+
 def pull(model: str, console: Console) -> None:
     """Download what is missing, check everything, say where it is.
 
@@ -83,13 +110,14 @@ def pull(model: str, console: Console) -> None:
     """
     entry = find(model)
     console.hint(f"{entry.id}: {megabytes(entry.size)}, licence {entry.licence}")
-    if entry.size is not None and _state(entry) == "not here" and (free := free_bytes(cache_folder())) < entry.size:
+    if short := lacking(entry):
+        needed, free = map(megabytes, short)
         raise WeightsError(
-            f"{entry.id} needs {megabytes(entry.size)} and the disk has {megabytes(free)}.",
+            f"{entry.id} needs {needed} and the disk has {free}.",
             "Make room, or set HF_HOME and SSR_CACHE to a larger disk.",
         )
-    with console.progress(entry.id) as tell:
-        files = fetch(entry, bytes_told(tell))
+    with progress(entry.id, console) as tell:
+        files = fetch(entry, tell)
     _say_paths(entry, files, console)
 
 
@@ -146,8 +174,8 @@ def lock(model: str, console: Console) -> None:
     from ssr_cli import hub
 
     entry = find(model)
-    with console.progress(entry.id) as tell:
-        locked = hub.lock(entry, bytes_told(tell))
+    with progress(entry.id, console) as tell:
+        locked = hub.lock(entry, tell)
     table = user_table()
     hub.write_entry(locked, table)
     console.hint(f"written to {table}")
@@ -164,6 +192,9 @@ def publish(folder: Path, repo: str, scores: list[str], private: bool, console: 
     from ssr_cli import hub
     from ssr_cli.weights import load_checkpoint, locate
 
+    if not folder.exists():
+        raise WeightsError(f"{folder} does not exist.", "Name a .safetensors file or the folder it lies in.")
+
     if hub_entry(repo) is None or "@" in repo:
         raise UsageError(f"--repo {repo} is not USER/NAME.", "Write for example --repo me/my-ssr.")
     figures = {}
@@ -173,6 +204,9 @@ def publish(folder: Path, repo: str, scores: list[str], private: bool, console: 
             raise UsageError(f"--score {pair} is not NAME=VALUE.", 'Write for example --score "RealSR=26.5 dB".')
         figures[name] = value
     checkpoint = locate(str(folder))
-    provenance = load_checkpoint(str(checkpoint)).provenance
-    entry = hub.publish_checkpoint(checkpoint, provenance, figures, repo, private)
+    loaded = load_checkpoint(str(checkpoint))
+    suite = str(loaded.config.get("suite", "lite"))
+    if suite not in catalogue() and (Path(suite).exists() or hub_entry(suite) is None):
+        console.warning(f"This adapter builds on {suite}, a file that others do not have.")
+    entry = hub.publish_checkpoint(checkpoint, loaded.provenance, figures, repo, private, loaded.config)
     console.result(_facts(entry) if console.mode == "json" else hub.entry_text(entry).rstrip())

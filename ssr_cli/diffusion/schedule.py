@@ -34,6 +34,9 @@ class Schedule:
         Raises:
             ValueError: for a schedule or a prediction this program does not know.
         """
+        for other in ("trained_betas", "rescale_betas_zero_snr"):
+            if config.get(other):
+                raise ValueError(f"a schedule with {other!r} is not known")
         count = int(config.get("num_train_timesteps", 1000))
         low, high = float(config.get("beta_start", 0.0001)), float(config.get("beta_end", 0.02))
         kind = config.get("beta_schedule", "linear")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from ssr_cli.diffusion.sampler import place_noise
 from ssr_cli.diffusion.schedule import Schedule
-from ssr_cli.models.adapter import SdAdapter
+from ssr_cli.errors import WeightsError
+from ssr_cli.models.adapter import SdAdapter, residual_channels
 from ssr_cli.models.amf import Fused
 
 #: Latent pixels per side of a window and of what two windows share.
@@ -151,15 +153,40 @@ class Backbone:
     dtype: torch.dtype
 
 
+def misfit(backbone: Backbone, adapter: SdAdapter) -> str | None:
+    """What of an adapter does not fit a backbone, for a person, or None; a UNet without numbers is not looked at."""
+    unet: Any = getattr(backbone.unet, "config", None)
+    if unet is None:
+        return None
+    blocks, own = list(unet.block_out_channels), adapter.config
+    for what, theirs, ours in (
+        ("residuals", residual_channels(blocks, unet.layers_per_block), own.residuals),
+        ("channels in the middle", blocks[-1], own.middle),
+        ("channels of a latent", unet.in_channels, own.latents),
+        ("numbers of a prompt", unet.cross_attention_dim, own.context),
+    ):
+        if theirs != ours:
+            return f"{what}: {ours} and not {theirs}"
+    return None
+
+
 class StablePrior:
     """Backbone and adapter at work.
 
     Args:
         backbone: frozen.
         adapter: trained for it.
+
+    Raises:
+        WeightsError: if the adapter was trained for another backbone.
     """
 
     def __init__(self, backbone: Backbone, adapter: SdAdapter) -> None:
+        if wrong := misfit(backbone, adapter):
+            raise WeightsError(
+                f"The adapter was trained for another backbone ({wrong}).",
+                "Give weights.toml the backbone that it names, or use --model lite.",
+            )
         self.backbone = backbone
         self.adapter = adapter
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from ssr_cli.estimation import Work, cut, prior_on, refine
 from ssr_cli.memory import release
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.restorer import hedged
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
@@ -152,12 +154,12 @@ def restore_tile(
     there = nearer.within(near)
     mean, features, fused = _part(mean, nearer.within(near, scale)), _part(features, there), cropped(fused, *there)
     _relieve(tile, models)
+    mean = hedged(mean, _part(y, there), prior.processed, models.suite.config.restorer.doubt)
     image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
     sure = None
     if delivery.confidence:
-        seen = [image] if options.steps else []
-        drawn = [_drawn(models, nearer, mean, features, fused, o) for o in _others(options, _SAMPLES - len(seen))]
-        error = expected_error(mean, torch.stack(seen + drawn), *(_part(plane, there) for plane in doubt))
+        sampled = partial(_drawn, models, nearer, mean, features, fused)
+        error = _expected(mean, image, sampled, tuple(_part(plane, there) for plane in doubt), options)
         sure = confidence(error)[(0, slice(None), *nearer.inner(scale))].cpu()
     del mean, features, fused, doubt
     image = image.clamp(0, 1)
@@ -169,6 +171,19 @@ def restore_tile(
     if delivery.invented:
         restored = with_split(restored, image, weights, nearest, models)
     return replace(restored, confidence=sure)
+
+
+def _expected(
+    mean: Tensor,
+    image: Tensor,
+    sampled: Callable[[UpscaleOptions], Tensor],
+    doubt: tuple[Tensor, ...],
+    options: UpscaleOptions,
+) -> Tensor:
+    """The expected error of a tile's pixels, by the spread of samples of which `image` is one if it has steps."""
+    drawn = [image] if options.steps else []
+    drawn += [sampled(other) for other in _others(options, _SAMPLES - len(drawn))]
+    return expected_error(mean, torch.stack(drawn), *doubt)
 
 
 def _others(options: UpscaleOptions, count: int) -> list[UpscaleOptions]:

@@ -298,6 +298,9 @@ def test_shape_errors_are_ratios_and_degrees() -> None:
     assert errors["axis_ratio_error"] == pytest.approx(1.0, abs=1e-3)
     assert errors["angle_error_deg"] == pytest.approx(20.0, abs=1e-2)
     assert math.isnan(kernel_errors.shape_errors(field(3, 1, 0), field(2, 2, 0))["angle_error_deg"])
+    sampled = kernel_errors.shape_errors(field(3, 1, 10), field(3, 0.3, 10))  # thinner than a pixel's box can tell
+    assert math.isnan(sampled["axis_ratio_error"])
+    assert sampled["angle_error_deg"] == pytest.approx(0.0, abs=1e-2)
 
 
 def test_blur_errors_of_a_known_field() -> None:

@@ -178,7 +178,7 @@ def test_room_is_looked_for_where_the_files_go(tmp_path: Path, monkeypatch) -> N
 def test_our_bar_leaves_room_for_that_of_the_hubs_client(monkeypatch) -> None:
     from contextlib import contextmanager
 
-    from ssr_cli.commands.models import progress
+    from ssr_cli.commands.downloading import downloading
     from ssr_cli.console import Console
 
     said: list[object] = []
@@ -190,7 +190,7 @@ def test_our_bar_leaves_room_for_that_of_the_hubs_client(monkeypatch) -> None:
         said.append("ended")
 
     monkeypatch.setattr(Console, "progress", bar)
-    with progress("m", Console()) as tell:
+    with downloading("m", Console()) as tell:
         assert said == []
         tell("a", 1_000_000, 2_000_000)
         tell("a", 2_000_000, 2_000_000)

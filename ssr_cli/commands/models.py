@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from ssr_cli.catalogue import Entry, catalogue, hub_entry, user_table
-from ssr_cli.commands.upscale import bytes_told
-from ssr_cli.console import Console, Tell
+from ssr_cli.commands.downloading import downloading
+from ssr_cli.console import Console
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.fetch import fault, fetch, in_cache, lacking
-from ssr_cli.places import Progress
 
 
 def find(model: str) -> Entry:
@@ -80,28 +77,6 @@ def show(model: str, console: Console) -> None:
     console.result("\n".join(lines))
 
 
-@contextmanager
-def progress(title: str, console: Console) -> Iterator[Progress]:
-    """Bytes on a bar that comes with the first of them: one that is there already would tear the Hub's client's own.
-
-    Args:
-        title: what is downloaded.
-        console: shows the bar.
-
-    Yields:
-        A function to call with (file name, bytes so far, bytes in all or 0).
-    """
-    with ExitStack() as stack:
-        begun: list[Tell] = []
-
-        def tell(what: str, done: int, total: int) -> None:
-            if not begun:
-                begun.append(stack.enter_context(console.progress(title)))
-            begun[0](what, done, total)
-
-        yield bytes_told(tell)
-
-
 def pull(model: str, console: Console) -> None:
     """Download what is missing, check everything, say where it is.
 
@@ -116,7 +91,7 @@ def pull(model: str, console: Console) -> None:
             f"{entry.id} needs {needed} and the disk has {free}.",
             "Make room, or set HF_HOME and SSR_CACHE to a larger disk.",
         )
-    with progress(entry.id, console) as tell:
+    with downloading(entry.id, console) as tell:
         files = fetch(entry, tell)
     _say_paths(entry, files, console)
 
@@ -174,7 +149,7 @@ def lock(model: str, console: Console) -> None:
     from ssr_cli import hub
 
     entry = find(model)
-    with progress(entry.id, console) as tell:
+    with downloading(entry.id, console) as tell:
         locked = hub.lock(entry, tell)
     table = user_table()
     hub.write_entry(locked, table)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ssr_cli.commands.downloading import downloading
 from ssr_cli.console import Console
 from ssr_cli.paths import check_writable, companion, output_path
 from ssr_cli.settings import Delivery, FileOptions, UpscaleOptions
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ssr_cli.depth_source import DepthSource
     from ssr_cli.enlarge import PhotoEnlarging
     from ssr_cli.frames import DepthMap, Findings, Photo
-    from ssr_cli.places import Progress
     from ssr_cli.suite import Models
     from ssr_cli.trial import Verdict
 
@@ -109,7 +109,7 @@ def run(job: UpscaleJob, console: Console) -> None:
 
 
 def tried(
-    photo: Photo, models: Models, options: UpscaleOptions, tell: Progress, depth: DepthMap | None
+    photo: Photo, models: Models, options: UpscaleOptions, tell: Tell, depth: DepthMap | None
 ) -> tuple[UpscaleOptions, Verdict]:
     """Put the kernels on trial; where the photo contradicts them, the result is not held to them."""
     from ssr_cli.trial import supported_options, try_photo
@@ -132,21 +132,16 @@ def load(model: str, options: UpscaleOptions, console: Console) -> Models:
     from ssr_cli.device import resolve_device
 
     device = resolve_device(options.device)
-    with console.progress(model) as tell:
-        return assemble(model, device, bytes_told(tell))
+    with downloading(model, console) as tell:
+        return assemble(model, device, tell)
 
 
 def load_depth(name: str, invert: bool, device: torch.device, console: Console) -> DepthSource:
     """Where depth comes from; an estimator that is not here yet is downloaded."""
     from ssr_cli.depth_source import depth_source
 
-    with console.progress(name) as tell:
-        return depth_source(name, invert, device, bytes_told(tell))
-
-
-def bytes_told(tell: Tell) -> Progress:
-    """Progress in bytes as progress for a person."""
-    return lambda name, done, total: tell(f"{name} {done / 1e6:.0f} of {total / 1e6:.0f} MB", done, max(total, done, 1))
+    with downloading(name, console) as tell:
+        return depth_source(name, invert, device, tell)
 
 
 def write(work: PhotoEnlarging, target: Path, force: bool, strip: bool) -> Findings:

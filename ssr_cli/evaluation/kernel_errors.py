@@ -15,6 +15,10 @@ from ssr_cli.physics.operators import SpatiallyVariantBlur
 
 #: Below this ratio of axes a kernel has no direction worth the name.
 _DIRECTED = 1.25
+#: Standard deviation of the short axis, HR px, below which a ratio says nothing: where light was sampled without a
+#: pixel's box, as MANet's modes are, the moments less the box fall to nothing and below, and ratios are what they are
+#: clamped to.
+_THIN = 0.5
 
 
 def _axes(covariance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,14 +37,18 @@ def sigma_error_px(covariance: Tensor, true: Tensor) -> float:
 
 
 def shape_errors(covariance: Tensor, true: Tensor) -> Row:
-    """Mean absolute error of the ratio long : short, and of the angle (degrees) where the truth has a direction."""
+    """Mean absolute error of the ratio long : short where the true one means something, and of the angle (degrees)
+    where the truth has a direction; NaN where that is nowhere.
+    """
     long, short, angle = _axes(covariance)
     true_long, true_short, true_angle = _axes(true)
     directed = true_long / true_short > _DIRECTED
     turn = torch.remainder(angle - true_angle + math.pi / 2, math.pi) - math.pi / 2
     degrees = float(turn[directed].abs().mean() * 180 / math.pi) if bool(directed.any()) else math.nan
+    wide = true_short > _THIN
+    ratio = (long / short - true_long / true_short)[wide]
     return {
-        "axis_ratio_error": float((long / short - true_long / true_short).abs().mean()),
+        "axis_ratio_error": float(ratio.abs().mean()) if bool(wide.any()) else math.nan,
         "angle_error_deg": degrees,
     }
 

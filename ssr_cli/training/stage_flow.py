@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ssr_cli.diffusion.sampler import sample
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.models.amf import Fused
+from ssr_cli.models.restorer import hedged
 from ssr_cli.physics.sharpening import soften
 from ssr_cli.suite import Suite
 from ssr_cli.training.bank import BATCHES, CROPS_OF_EACH, Bank, Drawn
@@ -59,10 +60,11 @@ class FlowStage:
         return draw(self.suite, self.pool, BATCHES * o.batch, o.crop, (o.seed, 3, n), each_gives=CROPS_OF_EACH)
 
     def _made(self, crops: Crops, told: Conditions) -> tuple[Tensor, Tensor, Fused]:
-        """What the frozen models make of crops: mean, features and AMF's condition."""
+        """What the frozen models make of crops: mean, hedged as in use, features and AMF's condition."""
         with torch.no_grad():
             fused = self.suite.amf(crops.lr, told.state, told.prior)
             mean, features = self.suite.restorer(crops.lr, fused, told.guess)
+            mean = hedged(mean, crops.lr, told.prior.processed, self.suite.config.restorer.doubt)
         return mean, features, fused
 
     def _points(self, start: Tensor, hr: Tensor, told: tuple[Tensor, Tensor, Fused], rng: np.random.Generator) -> Point:

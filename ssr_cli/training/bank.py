@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ssr_cli.training.pool import Crops
-from ssr_cli.training.surroundings import Conditions
+from ssr_cli.suite import Suite
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.surroundings import Conditions, draw
 
 #: How often a crop is learnt from, on average; draws in the bank; batches in a draw.
 USES, _DRAWS, BATCHES = 4, 12, 2
 #: Crops that a draw takes from each of the larger ones SVKR is asked about.
-CROPS_OF_EACH = 4
+_CROPS_OF_EACH = 4
 #: Crops and what SVKR says of them.
 Drawn = tuple[Crops, Conditions]
 
@@ -52,6 +54,24 @@ class Bank:
         crops = [_row(self._held[there[n]][0], i) for n, i in places]
         told = [_row(self._held[there[n]][1], i) for n, i in places]
         return _stacked(crops), _stacked(told)
+
+
+def bank_of(suite: Suite, pool: ScenePool, options: TrainOptions, stage: int, dropping: bool = False) -> Bank:
+    """The bank of a stage behind SVKR.
+
+    Args:
+        suite: whose SVKR is asked.
+        pool: of scenes.
+        options: batch, crop and seed.
+        stage: its number, so that no two stages see the same crops.
+        dropping: whether modalities may be missing.
+    """
+    count, side = BATCHES * options.batch, options.crop
+
+    def drawn(n: int) -> Drawn:
+        return draw(suite, pool, count, side, (options.seed, stage, n), dropping, each_gives=_CROPS_OF_EACH)
+
+    return Bank(drawn, options.batch, (options.seed, stage, 1))
 
 
 def _row(value: Any, i: int) -> Any:

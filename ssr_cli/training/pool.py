@@ -1,8 +1,8 @@
 """A pool of rendered scenes: made once by a few processes, kept on disk, read back whole, cropped at random.
 
-Rendering a 512 x 512 scene takes 0.14 s of one core and yields sixteen disjoint 32 x 32 LR crops, so making data costs
-9 ms a crop once and nothing when the pool is used again. Noise, sharpening and compression come as a crop is drawn: the
-same place is never photographed twice in the same way.
+Rendering a 512 x 512 scene takes about 0.4 s of one core and yields sixteen disjoint 32 x 32 LR crops, so making data
+costs 25 ms a crop once and nothing when the pool is used again. Noise, sharpening and compression come as a crop is
+drawn: the same place is never photographed twice in the same way.
 """
 
 from __future__ import annotations

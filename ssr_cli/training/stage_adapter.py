@@ -16,7 +16,7 @@ from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.stage_restorer import psnr
-from ssr_cli.training.surroundings import draw
+from ssr_cli.training.surroundings import draw, frozen_mean
 
 #: Share of crops that begin where a run begins, at the noised posterior mean; the others are points of diffusion.
 _AT_START = 0.5
@@ -65,8 +65,7 @@ class AdapterStage:
         """Crops, AMF's answer, and the latents of the posterior mean and of the truth."""
         with torch.no_grad():
             crops, told = draw(self.suite, self.pool, batch, self.options.crop, seed, validation=validation)
-            fused = self.suite.amf(crops.lr, told.state, told.prior)
-            mean = self.suite.restorer(crops.lr, fused, told.guess)[0]
+            mean, _, fused = frozen_mean(self.suite, crops, told)
             encode = self.prior.backbone.encode
             return crops, fused, encode(mean.clamp(0, 1) * 2 - 1), encode(crops.hr * 2 - 1)
 

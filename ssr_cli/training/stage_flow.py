@@ -9,15 +9,14 @@ from torch import Tensor, nn
 from ssr_cli.diffusion.sampler import sample
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.restorer import hedged
 from ssr_cli.physics.sharpening import soften
 from ssr_cli.suite import Suite
-from ssr_cli.training.bank import BATCHES, CROPS_OF_EACH, Bank, Drawn
+from ssr_cli.training.bank import bank_of
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
-from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.pool import ScenePool
 from ssr_cli.training.stage_restorer import psnr
-from ssr_cli.training.surroundings import Conditions, draw
+from ssr_cli.training.surroundings import draw, frozen_mean
 from ssr_cli.training.texture import texture_distance
 
 #: Share of batches that are at t = 0 altogether, where one-step results come from; of the others, the share of crops
@@ -49,23 +48,10 @@ class FlowStage:
         device = pool.device
         self.lpips = Lpips(options.lpips_weights).to(device) if options.lpips_weights else None
         self.adversary = Adversary(device) if options.adversarial else None
-        self.bank = Bank(self._drawn, options.batch, (options.seed, 3, 1))
+        self.bank = bank_of(suite, pool, options, 3)
         for extra in (self.lpips, None if self.adversary is None else self.adversary.network):
             if extra is not None:
                 self.networks += (extra,)
-
-    def _drawn(self, n: int) -> Drawn:
-        """Draw n of the bank."""
-        o = self.options
-        return draw(self.suite, self.pool, BATCHES * o.batch, o.crop, (o.seed, 3, n), each_gives=CROPS_OF_EACH)
-
-    def _made(self, crops: Crops, told: Conditions) -> tuple[Tensor, Tensor, Fused]:
-        """What the frozen models make of crops: mean, hedged as in use, features and AMF's condition."""
-        with torch.no_grad():
-            fused = self.suite.amf(crops.lr, told.state, told.prior)
-            mean, features = self.suite.restorer(crops.lr, fused, told.guess)
-            mean = hedged(mean, crops.lr, told.prior.processed, self.suite.config.restorer.doubt)
-        return mean, features, fused
 
     def _points(self, start: Tensor, hr: Tensor, told: tuple[Tensor, Tensor, Fused], rng: np.random.Generator) -> Point:
         """Points of the path: most batches at its start, the others anywhere on it.
@@ -88,7 +74,7 @@ class FlowStage:
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""
         crops, conditions = self.bank.batch(step)
-        told = self._made(crops, conditions)
+        told = frozen_mean(self.suite, crops, conditions)
         mean = told[0]
         rng = np.random.default_rng((self.options.seed, 3, step, 9))
         noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
@@ -128,7 +114,7 @@ class FlowStage:
         for i in range(4):
             with torch.autocast(self.pool.device.type, torch.bfloat16):
                 crops, conditions = draw(self.suite, self.pool, 16, self.options.crop, (99, i), validation=True)
-                mean, features, fused = self._made(crops, conditions)
+                mean, features, fused = frozen_mean(self.suite, crops, conditions)
                 noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(i)).to(mean)
                 results = {0: mean}
                 for steps in (1, 2):

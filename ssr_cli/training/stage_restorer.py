@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.amf import Fused
 from ssr_cli.suite import Suite
-from ssr_cli.training.bank import BATCHES, CROPS_OF_EACH, Bank, Drawn
+from ssr_cli.training.bank import bank_of
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
@@ -44,12 +44,7 @@ class RestorerStage:
         suite.svkr.eval().requires_grad_(False)
         self.trained: nn.Module = suite.restoration
         self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer)
-        self.bank = Bank(self._drawn, options.batch, (options.seed, 2, 1))
-
-    def _drawn(self, n: int) -> Drawn:
-        """Draw n of the bank."""
-        o = self.options
-        return draw(self.suite, self.pool, BATCHES * o.batch, o.crop, (o.seed, 2, n), True, each_gives=CROPS_OF_EACH)
+        self.bank = bank_of(suite, pool, options, 2, dropping=True)
 
     def mean(self, crops: Crops, told: Conditions) -> tuple[Tensor, Tensor]:
         """The restored batch (B, 3, 4 n, 4 n), and how far AMF's gates are from following the blur."""

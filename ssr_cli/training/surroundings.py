@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level
+from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.restorer import hedged
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.sharpening import desharpen
@@ -64,6 +66,14 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
     return Conditions(state, prior, drop, guess)
+
+
+def frozen_mean(suite: Suite, crops: Crops, told: Conditions) -> tuple[Tensor, Tensor, Fused]:
+    """What frozen AMF and restorer make of crops: the mean, hedged as in use, features and AMF's condition."""
+    with torch.no_grad():
+        fused = suite.amf(crops.lr, told.state, told.prior)
+        mean, features = suite.restorer(crops.lr, fused, told.guess)
+        return hedged(mean, crops.lr, told.prior.processed, suite.config.restorer.doubt), features, fused
 
 
 def draw(

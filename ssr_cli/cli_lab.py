@@ -30,6 +30,7 @@ def bench(
     rgbd: Annotated[bool, typer.Option("--rgbd", help="Score depth: NAME.jpg with NAME_depth.png (mm).")] = False,
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = None,
+    depth: Annotated[str, typer.Option(help="Depth ours begins with: lite, none, an estimator, or true.")] = "lite",
     ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
     trial: Annotated[
         bool, typer.Option("--trial", help="Only: how often true and wrong kernels of synthetic sets are supported.")
@@ -65,6 +66,7 @@ def bench(
         force=force,
         trial=trial,
         kept=kept,
+        depth=depth,
     )
     run(job, console_of(json))
 

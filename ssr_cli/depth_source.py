@@ -16,7 +16,7 @@ from ssr_cli.places import Progress
 
 #: Gives the depth to begin with at the photo's size, or None for the suite's own estimate.
 DepthSource = Callable[[Photo], DepthMap | None]
-LITE, NONE = "lite", "none"
+LITE, NONE = BUILT_IN = "lite", "none"
 
 
 def is_file(name: str) -> bool:
@@ -52,10 +52,19 @@ def depth_source(
         return lambda photo: None
     if name == NONE:
         return lambda photo: DepthMap(torch.full((photo.height, photo.width), 0.5))
+    return _estimator(estimator_entry(name), device or torch.device("cpu"), progress)
+
+
+def estimator_entry(name: str) -> Entry:
+    """The table's entry of a depth estimator.
+
+    Raises:
+        UsageError: if it has none.
+    """
     entries = {key: entry for key, entry in catalogue().items() if entry.kind == "depth"}
     if name not in entries:
-        raise UsageError(f"There is no depth {name!r}.", f"Use {', '.join((LITE, NONE, *entries))}, or a grey PNG.")
-    return _estimator(entries[name], device or torch.device("cpu"), progress)
+        raise UsageError(f"There is no depth {name!r}.", f"Use {', '.join((*BUILT_IN, *entries))}, or a grey PNG.")
+    return entries[name]
 
 
 def _estimator(entry: Entry, device: torch.device, progress: Progress) -> DepthSource:

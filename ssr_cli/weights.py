@@ -82,6 +82,27 @@ def locate(model: str, progress: Progress = silent) -> Path:
     )
 
 
+def header_of(path: Path) -> dict[str, Any]:
+    """Numbers of the models of a checkpoint file, from its header alone.
+
+    Raises:
+        WeightsError: if it is none of this program.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            config: dict[str, Any] = json.loads((file.metadata() or {})["config"])
+            return config
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise _foreign(path, error) from error
+
+
+def _foreign(path: Path, error: Exception) -> WeightsError:
+    """What is said of a file that is no checkpoint of ours."""
+    return WeightsError(f"{path} is not a checkpoint of ssr: {error}.", "Use one made by ssr train --stage pack.")
+
+
 def load_checkpoint(model: str = "lite", progress: Progress = silent) -> Checkpoint:
     """Read and check a checkpoint.
 
@@ -101,9 +122,7 @@ def load_checkpoint(model: str = "lite", progress: Progress = silent) -> Checkpo
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         return Checkpoint(json.loads(metadata["config"]), state, json.loads(metadata.get("provenance", "{}")))
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise WeightsError(
-            f"{path} is not a checkpoint of ssr: {error}.", "Use one made by ssr train --stage pack."
-        ) from error
+        raise _foreign(path, error) from error
 
 
 def save_checkpoint(path: Path, config: dict[str, Any], state: dict[str, Tensor], provenance: dict[str, Any]) -> None:

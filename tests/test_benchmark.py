@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ssr_cli import cli
 from ssr_cli.errors import InputError, OutputError, SsrError, UsageError
 from ssr_cli.evaluation import benchmark, kernel_errors, scenes, selfcheck, synthetic
 from ssr_cli.evaluation.measuring import Measured, measure
@@ -350,6 +351,44 @@ def test_synthetic_rows_and_rounds(tmp_path: Path, calls: list[int]) -> None:
         assert sum(max(len(word) for word in c.split()) + 3 for c in columns) <= 80
         assert all(len(line) == len(columns) for line in cells)
     assert len(lines.read_text().splitlines()) == 12
+
+
+def test_synthetic_sets_begin_with_the_depth_that_is_asked_for(tmp_path: Path, calls: list[int], monkeypatch) -> None:
+    begun: list[DepthMap | None] = []
+    fake = synthetic.measure
+
+    def noting(rgb: Tensor, models: Any, options: UpscaleOptions, depth: DepthMap | None = None) -> Measured:
+        begun.append(depth)
+        return fake(rgb, models, options, depth)
+
+    monkeypatch.setattr(synthetic, "measure", noting)
+    _save(tmp_path / "0.png", _noise(68, 0))
+    half = DepthMap(torch.full((17, 17), 0.5))
+    for depth in (synthetic.own_estimate, synthetic.true_depth, synthetic.of_photo(lambda photo: half)):
+        synthetic.score_synthetic(
+            [tmp_path / "0.png"], MODELS, OPTIONS, None, None, _console(), sets=("defocus",), depth=depth
+        )
+    own, true, other = begun[1:3], begun[4:6], begun[7:9]  # after a run each to warm up
+    assert own == [None, None]
+    assert true[0] is not None and true[0] is true[1] and float(true[0].disparity.std()) > 0
+    assert other == [half, half]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--depth", "true"], "No pair has a true depth"),
+        (["--depth", "none", "--rgbd"], "--depth belongs to pairs and synthetic sets"),
+        (["--depth", "map.png"], "map.png is the depth of one photo"),
+    ],
+)
+def test_a_depth_that_fits_nothing_is_refused(
+    words: list[str], said: str, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["bench", str(pairs_folder), *words])
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_synthetic_refuses_nothing_small_photos_other_scales_and_unknown_sets(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
-from ssr_cli.synthesis.degrade import Origin, as_focused, draw_origins, shoot
+from ssr_cli.synthesis.degrade import Origin, answering, as_focused, draw_origins, shoot
 from ssr_cli.synthesis.jpeg import jpeg
 
 
@@ -142,6 +142,23 @@ def test_noise_tells_nothing_of_sharpening() -> None:
     # the best threshold on roughness tells little more than chance does
     best = max(float(((a > t).float().mean() + (b <= t).float().mean()) / 2) for t in threshold)
     assert best < 0.72
+
+
+def test_cameras_sharpen_as_their_blur_asks_for() -> None:
+    """Blur and mask together pass the peak at the frequency where they pass most, and no more anywhere."""
+    blur, mask = np.array([0.5, 0.8, 1.1]), np.array([1.5, 0.9, 1.2])
+    peak = np.array([1.05, 1.2, 1.3])
+    amounts = answering(blur, mask, peak)
+    f = np.linspace(0.005, 0.5, 400)[:, None]
+    passed = np.exp(-2 * (np.pi * f * blur) ** 2) * (1 + amounts * (1 - np.exp(-2 * (np.pi * f * mask) ** 2)))
+    assert np.allclose(passed.max(0), peak, rtol=0.01)
+    assert (answering(np.full(3, 4.0), mask, peak) == 3).all()  # no camera sharpens without bounds
+    clean = _smooth(200, 24)
+    origins = np.full(200, Origin.CAMERA)
+    sharp, soft = (
+        shoot(clean, origins, np.random.default_rng(2), np.full(200, sigma)).gain[:, 1].median() for sigma in (0.5, 1.0)
+    )
+    assert float(soft) > 1.3 * float(sharp)
 
 
 def test_edited_photos_are_sharpened_and_compressed_and_reduced_ones_are_raw() -> None:

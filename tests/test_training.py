@@ -258,6 +258,20 @@ def test_the_share_of_processed_photos_is_as_asked_and_validation_keeps_its_own(
     assert {round(p, 3) for p in first.processed.tolist()} <= {0.0, 0.7, 1.0}
 
 
+@pytest.mark.usefixtures("small")
+def test_of_two_places_a_camera_is_often_focused_on_the_first(photos: Path, tmp_path: Path) -> None:
+    """Crops of cameras' scenes are sharper than places drawn without looking; those of others are not."""
+    pool_ = run.load_pool(_options("scenes", photos, tmp_path), torch.device("cpu"), print)
+    covariance = pool_.data["covariance"]
+    covariance[:] = torch.linspace(1, 9, covariance.shape[-1])  # sharp on the left
+
+    def median(camera: bool) -> float:
+        rng = np.random.default_rng(4)
+        return float(np.median([pool_._place(4, camera, False, rng)[2] for _ in range(400)]))
+
+    assert median(True) < 0.8 * median(False)
+
+
 class _LowerIsNearer(torch.nn.Module):
     """A depth net that does not look."""
 

@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssr_cli.commands.upscale import load
+from ssr_cli.commands.upscale import load, load_depth
 from ssr_cli.console import Console
 from ssr_cli.errors import UsageError
 from ssr_cli.paths import check_writable, expand_folder, publish
 from ssr_cli.settings import UpscaleOptions
 
 if TYPE_CHECKING:
+    from ssr_cli.depth_source import DepthSource
     from ssr_cli.evaluation.rows import Row
     from ssr_cli.suite import Models
 
+#: Depth that is our own estimate, and the one that synthetic sets were blurred by.
+LITE, TRUE = "lite", "true"
 #: The synthetic sets, as `evaluation.scenes.SETS` names them (which cannot be imported before torch is wanted).
 ALL_SETS = ("defocus", *(f"blocks-{mode}" for mode in range(1, 6)), "shake", "single")
 
@@ -39,6 +42,7 @@ class BenchJob:
     force: bool
     trial: bool = False
     kept: bool = False
+    depth: str = LITE
 
 
 def run(job: BenchJob, console: Console) -> None:
@@ -85,6 +89,10 @@ def check(job: BenchJob) -> None:
         UsageError: naming it.
     """
     more = job.outputs or job.table or job.ablate
+    if job.depth != LITE and (job.rgbd or job.trial or job.kept):
+        raise UsageError("--depth belongs to pairs and synthetic sets.", "Leave out --rgbd, --trial and --kept.")
+    if job.depth == TRUE and not job.sets:
+        raise UsageError("No pair has a true depth.", "Use --depth true with --synthetic.")
     if job.rgbd and (job.sets or more):
         raise UsageError("--rgbd scores depth alone.", "Leave out --synthetic, --outputs, --table and --ablate.")
     if job.trial and (not job.sets or more):
@@ -115,16 +123,38 @@ def photos_of(job: BenchJob) -> list[Path]:
     return [photo for folder in job.folders for photo in expand_folder(folder, recursive=False)]
 
 
+def depth_of(job: BenchJob, models: Models, console: Console) -> DepthSource:
+    """Where ours has its depth from.
+
+    Raises:
+        UsageError: for a depth map: it is that of one photo.
+    """
+    from ssr_cli.depth_source import is_file
+
+    if is_file(job.depth):
+        raise UsageError(f"--depth {job.depth} is the depth of one photo.", "Name an estimator, or none, or true.")
+    return load_depth(job.depth, False, models.device, console)
+
+
 def score_pictures(job: BenchJob, models: Models, foreign: dict[str, Path], console: Console) -> list[Row]:
     """Score enlargements: of photos degraded here, or of pairs."""
     if not job.sets:
         from ssr_cli.evaluation.benchmark import score_pairs
 
         return score_pairs(
-            job.folders, models, job.options, job.lpips_weights, job.limit, console, foreign, job.out, job.ablate
+            job.folders,
+            models,
+            job.options,
+            job.lpips_weights,
+            job.limit,
+            console,
+            foreign,
+            job.out,
+            job.ablate,
+            depth_of(job, models, console),
         )
     from ssr_cli.evaluation.measured_kernels import read_kernels
-    from ssr_cli.evaluation.synthetic import score_synthetic
+    from ssr_cli.evaluation.synthetic import of_photo, score_synthetic, true_depth
 
     return score_synthetic(
         photos_of(job),
@@ -137,4 +167,5 @@ def score_pictures(job: BenchJob, models: Models, foreign: dict[str, Path], cons
         jsonl=job.out,
         ablate=job.ablate,
         shakes=read_kernels(job.shake_kernels) if job.shake_kernels else (),
+        depth=true_depth if job.depth == TRUE else of_photo(depth_of(job, models, console)),
     )

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ssr_cli.catalogue import catalogue, hub_entry
+from ssr_cli.commands.needs import downloads, needs_of
 from ssr_cli.console import Console
-from ssr_cli.fetch import in_cache
 from ssr_cli.settings import Delivery, FileOptions, UpscaleOptions
 
 if TYPE_CHECKING:
@@ -95,21 +94,6 @@ def calibrated(models: Models, options: UpscaleOptions) -> float:
     return pace
 
 
-def downloads(model: str, depth: str) -> list[str]:
-    """Files that are not on this machine yet, with their sizes where the table has them."""
-    missing = []
-    known = catalogue()
-    for name in (model, depth):
-        entry = known.get(name) or (None if Path(name).exists() or name == depth else hub_entry(name))
-        if entry is None:
-            continue
-        for file in entry.files:
-            if in_cache(entry, file) is None:
-                size = "size unknown" if file.size is None else f"{file.size / 1e6:.1f} MB"
-                missing.append(f"{name}: {file.name} ({size})")
-    return missing
-
-
 def run(
     photos: Sequence[Path],
     options: UpscaleOptions,
@@ -122,11 +106,12 @@ def run(
     """Say what photos would need; nothing is written, and a model is loaded for a calibration alone.
 
     Raises:
-        SsrError: if the only photo cannot be read.
+        SsrError: if the only photo cannot be read, or there is no such model or depth.
     """
     from ssr_cli.errors import SsrError
     from ssr_cli.image.reading import read_photo
 
+    needs = needs_of(model, depth)
     pace = None
     if calibrate:
         from ssr_cli.commands.upscale import load
@@ -143,7 +128,7 @@ def run(
             continue
         plans.append(plan_photo(path, photo, options, pace))
         _say(plans[-1], console)
-    missing = downloads(model, depth)
+    missing = downloads(needs)
     total = None if pace is None else _START_S + sum(plan.seconds or 0.0 for plan in plans)
     if console.mode == "json":
         peak = max((plan.memory_mb for plan in plans), default=0)

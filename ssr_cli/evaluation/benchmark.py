@@ -20,11 +20,13 @@ from ssr_cli.evaluation.niqe import PATCH, niqe
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
 from ssr_cli.evaluation.rows import Row, print_means, row_writer
 from ssr_cli.evaluation.variants import our_options
+from ssr_cli.frames import Photo
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ssr_cli.console import Console
+    from ssr_cli.depth_source import DepthSource
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
@@ -104,8 +106,8 @@ def _bicubic_method(scale: float) -> Method:
     return run
 
 
-def _our_method(models: Models, options: UpscaleOptions) -> Method:
-    return lambda pair, lr: measure(lr, models, options)
+def _our_method(models: Models, options: UpscaleOptions, depth: DepthSource | None) -> Method:
+    return lambda pair, lr: measure(lr, models, options, depth and depth(Photo(lr)))
 
 
 def _foreign_method(folder: Path) -> Method:
@@ -113,12 +115,16 @@ def _foreign_method(folder: Path) -> Method:
 
 
 def _methods(
-    models: Models | None, options: UpscaleOptions, outputs: Mapping[str, Path], ablate: bool
+    models: Models | None,
+    options: UpscaleOptions,
+    outputs: Mapping[str, Path],
+    ablate: bool,
+    depth: DepthSource | None,
 ) -> dict[str, Method]:
     ours = our_options(options, ablate)
     methods: dict[str, Method] = {BICUBIC: _bicubic_method(options.scale)}
     if models is not None:
-        methods |= {name: _our_method(models, given) for name, given in ours.items()}
+        methods |= {name: _our_method(models, given, depth) for name, given in ours.items()}
     if taken := sorted(set(outputs) & {BICUBIC, TRUTH, COMPACT, *ours}):
         raise InputError(f"The name {taken[0]} belongs to a row of this table.", "Give the outputs another name.")
     return methods | {name: _foreign_method(folder) for name, folder in outputs.items()}
@@ -177,6 +183,7 @@ def score_pairs(
     outputs: Mapping[str, Path] | None = None,
     jsonl: Path | None = None,
     ablate: bool = False,
+    depth: DepthSource | None = None,
 ) -> list[Row]:
     """Score real pairs and print a table of means per folder.
 
@@ -190,6 +197,7 @@ def score_pairs(
         outputs: other programs' results, folder by name of the row.
         jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
         ablate: also score ours with every part left out in turn.
+        depth: where ours has its depth from, or None for its own estimate; its time is not counted.
 
     Returns:
         A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`,
@@ -202,7 +210,7 @@ def score_pairs(
     from ssr_cli.device import resolve_device
 
     pairs = first_of_each(folders, limit)
-    methods = _methods(models, options, outputs or {}, ablate)
+    methods = _methods(models, options, outputs or {}, ablate, depth)
     for pair in pairs:  # a missing result is known at once, not after an hour
         for folder in (outputs or {}).values():
             result_for(pair, folder)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssr_cli.evaluation.rows import Row
 from ssr_cli.evaluation.scenes import Scene
-from ssr_cli.frames import KernelField, Photo
+from ssr_cli.frames import DepthMap, KernelField, Photo
 from ssr_cli.hiding import without
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur
@@ -57,11 +57,18 @@ def held_out_figures(field: KernelField, scene: Scene, places: Tensor) -> Row:
     }
 
 
-def held_out_rounds(scene: Scene, models: Models, options: UpscaleOptions) -> list[Row]:
-    """Estimate the kernels with a fifth of the photo hidden; the figures of every round on what was hidden."""
+def held_out_rounds(scene: Scene, models: Models, options: UpscaleOptions, depth: DepthMap | None = None) -> list[Row]:
+    """Estimate the kernels with a fifth of the photo hidden; the figures of every round on what was hidden.
+
+    Args:
+        scene: with its photo.
+        models: ours.
+        options: of the estimate.
+        depth: to begin with, or None for the suite's own estimate.
+    """
     from ssr_cli.pipeline import analyse
 
     lr = scene.truth.lr
     places = held_out_places(*lr.shape[-2:])
-    analysis = analyse(Photo(without(lr, places)), models, options)
+    analysis = analyse(Photo(without(lr, places)), models, options, depth=depth)
     return [held_out_figures(turn.field, scene, places) for turn in analysis.rounds]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +19,20 @@ from ssr_cli.evaluation.pairs import read_rgb
 from ssr_cli.evaluation.rows import Row, cell, print_means, row_writer
 from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, measured_shake, square_crops
 from ssr_cli.evaluation.variants import our_options
-from ssr_cli.frames import DepthMap
+from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.synthesis.spoil import spoil
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ssr_cli.console import Console
+    from ssr_cli.depth_source import DepthSource
     from ssr_cli.frames import Analysis
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
+#: Gives the depth to begin with, or None for the suite's own estimate.
+SceneDepth = Callable[[Scene], DepthMap | None]
 _SMALLEST_SIDE = 64
 #: Radii that differ by less are one blur, HR px.
 _SAME_BLUR_PX = 0.1
@@ -65,6 +68,20 @@ _ROUND_TABLES = {
     ),
     "Depth per round": ("depth_spearman", "depth_edge_error"),
 }
+
+
+def own_estimate(scene: Scene) -> None:
+    """No depth: the suite estimates it."""
+
+
+def true_depth(scene: Scene) -> DepthMap:
+    """The depth that the scene was blurred by."""
+    return DepthMap(scene.truth.disparity)
+
+
+def of_photo(source: DepthSource) -> SceneDepth:
+    """What an estimator says of the scene's photo."""
+    return lambda scene: source(Photo(scene.truth.lr))
 
 
 def analysis_figures(analysis: Analysis, scene: Scene) -> list[Row]:
@@ -124,6 +141,7 @@ def score_synthetic(
     jsonl: Path | None = None,
     ablate: bool = False,
     shakes: Sequence[Tensor] = (),
+    depth: SceneDepth = own_estimate,
 ) -> list[Row]:
     """Degrade every photo in every way, enlarge it, score it, and print a table of means and one of rounds per set.
 
@@ -139,6 +157,7 @@ def score_synthetic(
         jsonl: file that gets each row the moment it is known, one JSON object a line; overwritten.
         ablate: also score ours with every part left out in turn, and with true and spoiled depth.
         shakes: measured kernels (25, 25) for the set `shake`, see `measured_kernels`; drawn ones without.
+        depth: that ours begins with.
 
     Returns:
         Rows as `score_pairs` gives them; ours also with `rounds`, a list of `analysis_figures`.
@@ -165,7 +184,7 @@ def score_synthetic(
             scene = makers[kind](crops, index, seed, NOISE)
             if done == 0 and models is not None:
                 measure(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
-            for row in _score_scene(scene, models, options, judge, ablate):
+            for row in _score_scene(scene, models, options, judge, ablate, depth):
                 rows.append({"set": kind, "image": names[index], **row})
                 write(rows[-1])
     print_means(rows, console)
@@ -173,28 +192,31 @@ def score_synthetic(
     return rows
 
 
-def _score_scene(scene: Scene, models: Models | None, options: UpscaleOptions, judge: Judge, ablate: bool) -> list[Row]:
+def _score_scene(
+    scene: Scene, models: Models | None, options: UpscaleOptions, judge: Judge, ablate: bool, depth_of: SceneDepth
+) -> list[Row]:
     """Rows of bicubic and ours; with ablation also ours with true and with spoiled depth."""
     lr, hr = scene.truth.lr, scene.truth.hr
     height, width = hr.shape[-2:]
     rows: list[Row] = [{"method": BICUBIC, **judge.figures(bicubic(lr, (height, width)), hr), "seconds": None}]
     if models is None:
         return rows
+    begun = depth_of(scene)
     variants: list[tuple[str, UpscaleOptions, DepthMap | None]] = [
-        (name, given, None) for name, given in our_options(options, ablate).items()
+        (name, given, begun) for name, given in our_options(options, ablate).items()
     ]
     if ablate:
         true = scene.truth.disparity
         spoiled, _ = spoil(true[None], true[None].flip(-1), np.random.default_rng(int(true.sum() * 1000)))
-        variants += [(TRUE_DEPTH, options, DepthMap(true)), (SPOILED_DEPTH, options, DepthMap(spoiled[0]))]
+        variants += [(TRUE_DEPTH, options, true_depth(scene)), (SPOILED_DEPTH, options, DepthMap(spoiled[0]))]
     held_out: list[Row] = []
     for name, given, depth in variants:
         result = measure(lr, models, given, depth)
         assert result.upscaled is not None
         turns = analysis_figures(result.upscaled.analysis, scene)
         if not held_out:  # steps do not touch the analysis: once is enough
-            held_out = held_out_rounds(scene, models, given)
-        if given.ablation == options.ablation and depth is None:
+            held_out = held_out_rounds(scene, models, given, begun)
+        if given.ablation == options.ablation and depth is begun:
             turns = [turns[0], *(a | b for a, b in zip(turns[1:], held_out, strict=True))]
         rows.append({"method": name, **judge.figures(result.rgb, hr), **costs(result), "rounds": turns})
     return rows

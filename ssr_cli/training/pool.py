@@ -29,6 +29,8 @@ SHARD = 40
 _SIZE = 512
 #: How often training tells the whole truth of whether a camera processed a photo.
 _SURE = 0.6
+#: How often, of two places in cameras' scenes, the sharper one is taken: photos are focused on what they show.
+_IN_FOCUS = 0.7
 #: What is told of edited photos where all is told that can be seen: fine detail alone proves little (`source`).
 _EDITED = 0.7
 
@@ -146,13 +148,8 @@ class ScenePool:
             validation: from the held-out scenes instead.
         """
         rng = np.random.default_rng(seed)
-        h, w = self.data["clean"].shape[-2:]
-        scenes = self.kept if validation else self.scenes
         origins = draw_origins(batch, rng, PROCESSED if validation else self.processed)
-        picks = [
-            (int(rng.choice(scenes[p])), int(rng.integers(h - side + 1)), int(rng.integers(w - side + 1)))
-            for p in (origins == Origin.CAMERA).astype(int)
-        ]
+        picks = [self._place(side, origin == Origin.CAMERA, validation, rng) for origin in origins]
 
         def cut(name: str, scale: int = 1) -> Tensor:
             n = side * scale
@@ -165,7 +162,8 @@ class ScenePool:
         # A loss is often asked for under autocast; half precision would be noise in the photos.
         with torch.autocast(self.device.type, enabled=False):
             hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), origins, rng)
-            shot = shoot(clean, origins, rng)
+            covariance = cut("covariance")
+            shot = shoot(clean, origins, rng, _sharpest(covariance) / h_scale(self.data))
         return Crops(
             hr=hr,
             clean=clean,
@@ -173,10 +171,24 @@ class ScenePool:
             gain=shot.gain,
             processed=torch.from_numpy(_told(origins, rng, validation)).to(self.device),
             code=cut("code"),
-            covariance=cut("covariance"),
+            covariance=covariance,
             disparity=cut("disparity"),
             estimated=cut("estimated" if "estimated" in self.data else "disparity"),
             fitted=cut("fitted" if "fitted" in self.data else "disparity"),
+        )
+
+    def _place(self, side: int, camera: bool, validation: bool, rng: np.random.Generator) -> tuple[int, int, int]:
+        """Scene, row and column of a crop; of two in a camera's scenes often the sharper one."""
+        room = self.side - side + 1
+        scenes = (self.kept if validation else self.scenes)[int(camera)]
+        two = [(int(rng.choice(scenes)), int(rng.integers(room)), int(rng.integers(room))) for _ in range(2)]
+        if not camera or rng.random() >= _IN_FOCUS:
+            return two[0]
+        return min(
+            two,
+            key=lambda p: float(
+                self.data["covariance"][p[0], :2, p[1] : p[1] + side, p[2] : p[2] + side].float().mean()
+            ),
         )
 
     def estimate_depth(self, net: DepthNet) -> None:
@@ -207,6 +219,13 @@ def in_units_of(truth: Tensor, estimate: Tensor) -> Tensor:
     scaled = (truth - truth.mean((1, 2, 3), keepdim=True)) / spread.clamp_min(1e-3)
     dims = (1, 2, 3)
     return (scaled * estimate.std(dims, keepdim=True) + estimate.mean(dims, keepdim=True)).clamp(0, 1)
+
+
+def _sharpest(covariance: Tensor) -> npt.NDArray[np.float64]:
+    """Sigma of the blur, HR pixels, where a tenth of each crop is sharper: (B,) of (B, 3, n, n)."""
+    variance = covariance[:, :2].mean(1).flatten(1).quantile(0.1, dim=1)
+    sigma: npt.NDArray[np.float64] = variance.clamp_min(0).sqrt().cpu().double().numpy()
+    return sigma
 
 
 def _told(origins: npt.NDArray[np.int_], rng: np.random.Generator, validation: bool) -> npt.NDArray[np.float32]:

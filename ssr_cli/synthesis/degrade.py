@@ -23,6 +23,8 @@ PROCESSED = 0.5
 _EDITED = 0.4
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
+#: Share of what is finer than a mask of 1 to 3 px that photos out of cameras, pixel for pixel, have less of.
+_LACKING = (0.0, 0.5)
 #: Share of cameras' sharpening that is as strong as their blur asks for; the rest knows nothing of it.
 _MATCHED = 0.8
 #: Largest transfer of such a camera, true photo to photo, at any frequency; strongest mask.
@@ -95,10 +97,17 @@ def as_focused(
         Both.
     """
     b = len(hr)
-    camera = np.where(rng.random(b) < 0.9, rng.uniform(0.5, 1.2, b), _SHARP)
+    camera = np.where(rng.random(b) < 0.97, rng.uniform(0.55, 1.2, b), _SHARP)
     reduced = np.where(rng.random(b) < 0.2, rng.uniform(0.3, 0.9, b), _SHARP)
     sigmas = _column(np.where(origins == Origin.CAMERA, camera, reduced), hr)
-    return soften(hr, sigmas), soften(clean, sigmas * clean.shape[-1] / hr.shape[-1])
+    # what a camera lacks of finer structure over coarser, as if a mask had been taken away and not added
+    lacking = _column(np.where(origins == Origin.CAMERA, -rng.uniform(*_LACKING, b), 0.0), hr)
+    masks = _column(rng.uniform(1.0, 3.0, b), hr)
+    ratio = clean.shape[-1] / hr.shape[-1]
+    return (
+        sharpen(soften(hr, sigmas), masks, lacking),
+        sharpen(soften(clean, sigmas * ratio), masks * ratio, lacking),
+    )
 
 
 def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
@@ -111,7 +120,7 @@ def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generato
     b = len(clean)
     spread = np.where(rng.random(b) < 0.75, np.abs(rng.normal(0, 3.0, b)), rng.uniform(0, 15, b)) / 255
     processed = origins != Origin.REDUCED
-    spread = spread * np.select([origins == Origin.CAMERA, origins == Origin.EDITED], [0.6, 0.7], 1.0)
+    spread = spread * np.select([origins == Origin.CAMERA, origins == Origin.EDITED], [0.4, 0.7], 1.0)
     gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, 15 / 255), 0.0)
     poisson = np.where(rng.random(b) < 0.35, rng.uniform(0, 2.5e-4, b), 0.0)
     grey = processed & (rng.random(b) < np.where(origins == Origin.EDITED, 0.85, 0.6))

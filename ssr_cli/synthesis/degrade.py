@@ -113,16 +113,17 @@ def as_focused(
 def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
     """Poisson-Gaussian noise (B, 3, h, w), mostly little; of processed photos some of it grey, half of it smoothed.
 
-    Cameras' photos have the least, as RealSR and DRealSR do: 0.4 to 0.7/255 in the median.
+    Most of cameras' photos have the least, as RealSR and DRealSR do: 0.4 to 0.7/255 in the median. But as many of them
+    as of others have much: where those had less, nets took the grain of photos from the web for detail.
     Smooth or rough, noise must tell nothing of sharpening: a net that reads it there is wrong on every camera that
     denoises. Edited photos have hardly less than others, or a net takes theirs for detail, but seldom of a colour: by
     that one could tell that no camera processed them (`source`).
     """
     b = len(clean)
-    spread = np.where(rng.random(b) < 0.75, np.abs(rng.normal(0, 3.0, b)), rng.uniform(0, 15, b)) / 255
     processed = origins != Origin.REDUCED
     camera = origins == Origin.CAMERA
-    spread = spread * np.select([camera, origins == Origin.EDITED], [0.3, 0.7], 1.0)
+    little, much = np.abs(rng.normal(0, 3.0, b)) * np.where(camera, 0.4, 1.0), rng.uniform(0, 15, b)
+    spread = np.where(rng.random(b) < 0.75, little, much) / 255 * np.where(processed, 0.7, 1.0)
     gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, 15 / 255), 0.0)
     poisson = np.where(rng.random(b) < 0.35, rng.uniform(0, 2.5e-4, b), 0.0) * np.where(camera, 0.2, 1.0)
     grey = processed & (rng.random(b) < np.where(origins == Origin.EDITED, 0.85, 0.6))

@@ -27,6 +27,7 @@ class _Pool(ScenePool):
         clean = torch.nn.functional.avg_pool2d(hr, 4)
         self.data = {"hr": hr * 255, "clean": clean, "code": clean.repeat(1, 8, 1, 1)}
         self.data |= {"covariance": clean, "disparity": clean[:, :1]}
+        self.variance = clean[:, 0].half().numpy()
 
 
 def _echo(suite: object, crops: Crops, seed: tuple[int, ...], dropping: bool) -> Conditions:

@@ -262,8 +262,7 @@ def test_the_share_of_processed_photos_is_as_asked_and_validation_keeps_its_own(
 def test_of_two_places_a_camera_is_often_focused_on_the_first(photos: Path, tmp_path: Path) -> None:
     """Crops of cameras' scenes are sharper than places drawn without looking; those of others are not."""
     pool_ = run.load_pool(_options("scenes", photos, tmp_path), torch.device("cpu"), print)
-    covariance = pool_.data["covariance"]
-    covariance[:] = torch.linspace(1, 9, covariance.shape[-1])  # sharp on the left
+    pool_.variance[:] = np.linspace(1, 9, pool_.variance.shape[-1])  # sharp on the left
 
     def median(camera: bool) -> float:
         rng = np.random.default_rng(4)
@@ -346,6 +345,7 @@ class _MetaPool(pool.ScenePool):
         self.scenes = self.kept = (np.arange(3), np.arange(3))
         channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
         sides = {"hr": 128}
+        self.variance = np.ones((6, 32, 32), np.float16)
         self.data = {
             k: torch.zeros(6, c, sides.get(k, 32), sides.get(k, 32), device=self.device) for k, c in channels.items()
         }

@@ -31,6 +31,10 @@ _SIZE = 512
 _SURE = 0.6
 #: How often, of two places in cameras' scenes, the sharper one is taken: photos are focused on what they show.
 _IN_FOCUS = 0.7
+#: Share of a crop that is sharper than what a camera's sharpening answers.
+_SHARPEST = 0.1
+#: Scene, row and column of a crop's corner.
+Place = tuple[int, int, int]
 #: What is told of edited photos where all is told that can be seen: fine detail alone proves little (`source`).
 _EDITED = 0.7
 
@@ -122,6 +126,8 @@ class ScenePool:
         self, shards: Sequence[Path], held_out: int, device: torch.device, processed: float = PROCESSED
     ) -> None:
         parts = [load_file(p) for p in shards]
+        # kept beside the program: choosing places must not wait for the device
+        self.variance = np.concatenate([p["covariance"][:, :2].float().mean(1).half().numpy() for p in parts])
         self.data = {
             k: torch.cat([p.pop(k) for p in parts]).to(device)
             for k in ("hr", "clean", "code", "covariance", "disparity", "camera")
@@ -162,8 +168,8 @@ class ScenePool:
         # A loss is often asked for under autocast; half precision would be noise in the photos.
         with torch.autocast(self.device.type, enabled=False):
             hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), origins, rng)
-            covariance = cut("covariance")
-            shot = shoot(clean, origins, rng, _sharpest(covariance) / h_scale(self.data))
+            sharpest = np.array([np.quantile(self._variance(place, side), _SHARPEST) for place in picks])
+            shot = shoot(clean, origins, rng, np.sqrt(sharpest) / h_scale(self.data))
         return Crops(
             hr=hr,
             clean=clean,
@@ -171,25 +177,25 @@ class ScenePool:
             gain=shot.gain,
             processed=torch.from_numpy(_told(origins, rng, validation)).to(self.device),
             code=cut("code"),
-            covariance=covariance,
+            covariance=cut("covariance"),
             disparity=cut("disparity"),
             estimated=cut("estimated" if "estimated" in self.data else "disparity"),
             fitted=cut("fitted" if "fitted" in self.data else "disparity"),
         )
 
-    def _place(self, side: int, camera: bool, validation: bool, rng: np.random.Generator) -> tuple[int, int, int]:
+    def _place(self, side: int, camera: bool, validation: bool, rng: np.random.Generator) -> Place:
         """Scene, row and column of a crop; of two in a camera's scenes often the sharper one."""
         room = self.side - side + 1
         scenes = (self.kept if validation else self.scenes)[int(camera)]
         two = [(int(rng.choice(scenes)), int(rng.integers(room)), int(rng.integers(room))) for _ in range(2)]
         if not camera or rng.random() >= _IN_FOCUS:
             return two[0]
-        return min(
-            two,
-            key=lambda p: float(
-                self.data["covariance"][p[0], :2, p[1] : p[1] + side, p[2] : p[2] + side].float().mean()
-            ),
-        )
+        return min(two, key=lambda place: float(self._variance(place, side).mean()))
+
+    def _variance(self, place: Place, side: int) -> npt.NDArray[np.float32]:
+        """Variance of the blur in a crop, HR px^2, (side, side)."""
+        scene, y, x = place
+        return self.variance[scene, y : y + side, x : x + side].astype(np.float32)
 
     def estimate_depth(self, net: DepthNet) -> None:
         """Ask the lite net for the depth of every scene: stages behind it should know its errors.
@@ -219,13 +225,6 @@ def in_units_of(truth: Tensor, estimate: Tensor) -> Tensor:
     scaled = (truth - truth.mean((1, 2, 3), keepdim=True)) / spread.clamp_min(1e-3)
     dims = (1, 2, 3)
     return (scaled * estimate.std(dims, keepdim=True) + estimate.mean(dims, keepdim=True)).clamp(0, 1)
-
-
-def _sharpest(covariance: Tensor) -> npt.NDArray[np.float64]:
-    """Sigma of the blur, HR pixels, where a tenth of each crop is sharper: (B,) of (B, 3, n, n)."""
-    variance = covariance[:, :2].mean(1).flatten(1).quantile(0.1, dim=1)
-    sigma: npt.NDArray[np.float64] = variance.clamp_min(0).sqrt().cpu().double().numpy()
-    return sigma
 
 
 def _told(origins: npt.NDArray[np.int_], rng: np.random.Generator, validation: bool) -> npt.NDArray[np.float32]:

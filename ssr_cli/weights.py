@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ssr_cli.catalogue import CHECKPOINT_NAME, catalogue, hub_entry
+from ssr_cli.catalogue import CHECKPOINT_NAME, Entry, WeightsFile, catalogue, hub_entry
 from ssr_cli.errors import WeightsError
 from ssr_cli.fetch import fetch_file, silent
 from ssr_cli.paths import publish
@@ -47,15 +47,17 @@ def _in_folder(folder: Path) -> Path:
     return found[0]
 
 
-def locate(model: str, progress: Progress = silent) -> Path:
-    """The checkpoint file of a name on the command line, downloaded if need be.
+def named(model: str) -> Path | tuple[Entry, WeightsFile]:
+    """What a name on the command line stands for; nothing is downloaded.
 
     Args:
         model: an id of the table, a .safetensors file, a folder with one, or `user/repo[@revision]` of the Hub.
-        progress: receives the bytes of a download.
+
+    Returns:
+        A file on this machine, or an entry with the file of it that is the checkpoint.
 
     Raises:
-        WeightsError: if there is none, or it is not what the table says.
+        WeightsError: if it is no model.
     """
     known = catalogue()
     if (entry := known.get(model)) is not None:
@@ -66,7 +68,7 @@ def locate(model: str, progress: Progress = silent) -> Path:
         tensors = next((file for file in entry.files if file.name.endswith(".safetensors")), None)
         if tensors is None:
             raise WeightsError(f"{model} has no .safetensors file.", "Mend its entry in weights.toml.")
-        return fetch_file(entry, tensors, progress)
+        return entry, tensors
     path = Path(model)
     if path.is_dir():
         return _in_folder(path)
@@ -75,11 +77,25 @@ def locate(model: str, progress: Progress = silent) -> Path:
             raise WeightsError(f"The checkpoint {path} does not exist.", "Check the path.")
         return path
     if not path.exists() and (entry := hub_entry(model)) is not None:
-        return fetch_file(entry, entry.files[0], progress)
+        return entry, entry.files[0]
     raise WeightsError(
         f"There is no model {model!r}.",
         f"Use one of {', '.join(known)}, a .safetensors file, a folder with one, or user/repo of the Hub.",
     )
+
+
+def locate(model: str, progress: Progress = silent) -> Path:
+    """The checkpoint file of a name on the command line, downloaded if need be.
+
+    Args:
+        model: see `named`.
+        progress: receives the bytes of a download.
+
+    Raises:
+        WeightsError: if there is none, or it is not what the table says.
+    """
+    found = named(model)
+    return found if isinstance(found, Path) else fetch_file(*found, progress)
 
 
 def header_of(path: Path) -> dict[str, Any]:

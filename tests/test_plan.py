@@ -95,6 +95,7 @@ def test_an_adapter_brings_its_backbone_and_its_suite(tmp_path: Path, table: Non
         ("--depth", "gone.png", "The depth map gone.png does not exist"),
         ("--depth", "deep", "There is no depth 'deep'"),
         ("--model", "gone.safetensors", "gone.safetensors does not exist"),
+        ("--model", "sd-turbo", "sd-turbo is a sd-backbone and no model of its own"),
         ("--model", "unheard-of", "There is no model 'unheard-of'"),
     ],
 )

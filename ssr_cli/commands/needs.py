@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ssr_cli.catalogue import Entry, catalogue, hub_entry
+from ssr_cli.catalogue import Entry
 from ssr_cli.errors import InputError
 from ssr_cli.fetch import in_cache
-from ssr_cli.weights import header_of, locate
+from ssr_cli.weights import header_of, named
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,11 @@ def downloads(needs: Needs) -> list[str]:
 
 def _of_model(model: str) -> Needs:
     """A model, with what its checkpoint names if that is here to be read."""
-    entry = catalogue().get(model) or (None if Path(model).exists() else hub_entry(model))
-    if entry is None:
-        return _named_by(locate(model), ())
-    tensors = next((file for file in entry.files if file.name.endswith(".safetensors")), None)
-    held = in_cache(entry, tensors) if tensors is not None else None
-    if held is not None:
+    found = named(model)
+    if isinstance(found, Path):
+        return _named_by(found, ())
+    entry, checkpoint = found
+    if held := in_cache(entry, checkpoint):
         return _named_by(held[1], (entry,))
     adapter = entry.kind == "sd-adapter"
     return Needs((entry,), f"{model}: the backbone and the suite it is made for" if adapter else None)

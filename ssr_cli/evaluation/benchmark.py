@@ -20,7 +20,7 @@ from ssr_cli.evaluation.niqe import PATCH, niqe
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
 from ssr_cli.evaluation.rows import Row, print_means, row_writer
 from ssr_cli.evaluation.variants import our_options
-from ssr_cli.frames import Photo
+from ssr_cli.frames import DepthMap, Photo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
-#: What gives the result for a pair.
-Method = Callable[[Pair, Tensor], Measured]
+#: What gives the result for a pair, its photo, and the depth ours begins with.
+Method = Callable[[Pair, Tensor, DepthMap | None], Measured]
 
 BICUBIC, TRUTH = "bicubic", "truth"
 #: Timed only: Real-ESRGAN's compact body, untrained.
@@ -98,7 +98,7 @@ class Judge:
 
 
 def _bicubic_method(scale: float) -> Method:
-    def run(pair: Pair, lr: Tensor) -> Measured:
+    def run(pair: Pair, lr: Tensor, depth: DepthMap | None) -> Measured:
         start = time.perf_counter()
         result = bicubic(lr, output_size(lr, scale))
         return Measured(result, time.perf_counter() - start)
@@ -106,25 +106,21 @@ def _bicubic_method(scale: float) -> Method:
     return run
 
 
-def _our_method(models: Models, options: UpscaleOptions, depth: DepthSource | None) -> Method:
-    return lambda pair, lr: measure(lr, models, options, depth and depth(Photo(lr)))
+def _our_method(models: Models, options: UpscaleOptions) -> Method:
+    return lambda pair, lr, depth: measure(lr, models, options, depth)
 
 
 def _foreign_method(folder: Path) -> Method:
-    return lambda pair, lr: Measured(read_rgb(result_for(pair, folder)))
+    return lambda pair, lr, depth: Measured(read_rgb(result_for(pair, folder)))
 
 
 def _methods(
-    models: Models | None,
-    options: UpscaleOptions,
-    outputs: Mapping[str, Path],
-    ablate: bool,
-    depth: DepthSource | None,
+    models: Models | None, options: UpscaleOptions, outputs: Mapping[str, Path], ablate: bool
 ) -> dict[str, Method]:
     ours = our_options(options, ablate)
     methods: dict[str, Method] = {BICUBIC: _bicubic_method(options.scale)}
     if models is not None:
-        methods |= {name: _our_method(models, given, depth) for name, given in ours.items()}
+        methods |= {name: _our_method(models, given) for name, given in ours.items()}
     if taken := sorted(set(outputs) & {BICUBIC, TRUTH, COMPACT, *ours}):
         raise InputError(f"The name {taken[0]} belongs to a row of this table.", "Give the outputs another name.")
     return methods | {name: _foreign_method(folder) for name, folder in outputs.items()}
@@ -135,7 +131,7 @@ def _timed(models: Models | None) -> dict[str, Method]:
     if models is None:
         return {}
     timer = CompactTimer(models.device)
-    return {COMPACT: lambda pair, lr: timer(lr)}
+    return {COMPACT: lambda pair, lr, depth: timer(lr)}
 
 
 def costs(result: Measured) -> Row:
@@ -144,9 +140,16 @@ def costs(result: Measured) -> Row:
 
 
 def score_pair(
-    pair: Pair, methods: Mapping[str, Method], judge: Judge, scale: float, timed: Mapping[str, Method] | None = None
+    pair: Pair,
+    methods: Mapping[str, Method],
+    judge: Judge,
+    scale: float,
+    timed: Mapping[str, Method] | None = None,
+    depth: DepthSource | None = None,
 ) -> Iterator[Row]:
     """One row per method, one with the costs of each that is only timed, and one with the truth's own NIQE.
+
+    The depth is asked for once, whatever the number of methods.
 
     Raises:
         InputError: when a photo is unreadable, too small to compare, or of the wrong size.
@@ -155,8 +158,9 @@ def score_pair(
     if tuple(truth.shape[-2:]) != output_size(lr, scale):
         size = f"{truth.shape[-1]}x{truth.shape[-2]}"
         raise InputError(f"{pair.hr} is {size}, not {scale:g} times {pair.lr}.", "Set --scale to that of the pairs.")
+    begun = depth(Photo(lr)) if depth is not None else None
     for name, method in methods.items():
-        result = method(pair, lr)
+        result = method(pair, lr, begun)
         if result.rgb.shape != truth.shape:
             size = f"{result.rgb.shape[-1]}x{result.rgb.shape[-2]}"
             raise InputError(f"The result of {name} for {pair.name} is {size}.", "It must be as large as the HR photo.")
@@ -168,7 +172,7 @@ def score_pair(
             **costs(result),
         }
     for name, method in (timed or {}).items():
-        yield {"set": pair.folder, "image": pair.name, "method": name, **costs(method(pair, lr))}
+        yield {"set": pair.folder, "image": pair.name, "method": name, **costs(method(pair, lr, None))}
     # What needs no reference is worth knowing of the truth itself: results should come near it, not below it.
     yield {"set": pair.folder, "image": pair.name, "method": TRUTH, "niqe": judge.niqe(truth)}
 
@@ -210,7 +214,7 @@ def score_pairs(
     from ssr_cli.device import resolve_device
 
     pairs = first_of_each(folders, limit)
-    methods = _methods(models, options, outputs or {}, ablate, depth)
+    methods = _methods(models, options, outputs or {}, ablate)
     for pair in pairs:  # a missing result is known at once, not after an hour
         for folder in (outputs or {}).values():
             result_for(pair, folder)
@@ -220,12 +224,12 @@ def score_pairs(
         first = read_rgb(pairs[0].lr)
         measure(first, models, options)  # the first run pays for warming up; no row does
         for method in timed.values():
-            method(pairs[0], first)
+            method(pairs[0], first, None)
     rows: list[Row] = []
     with row_writer(jsonl) as write, console.progress("Scoring") as tell:
         for done, pair in enumerate(pairs):
             tell(pair.name, done, len(pairs))
-            for row in score_pair(pair, methods, judge, options.scale, timed):
+            for row in score_pair(pair, methods, judge, options.scale, timed, depth):
                 rows.append(row)
                 write(row)
     print_means(rows, console)

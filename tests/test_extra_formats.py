@@ -1,6 +1,6 @@
 """Photos in formats that an extra reads: HEIC with 8 and 10 bits, JPEG XL, and a camera's RAW.
 
-The files were encoded from formulas (below), 32 x 24 pixels; what encodes them is not installed with the tests.
+The files were encoded from formulas (below), 32 x 24 pixels; but for JPEG XL, what encodes them is not installed with the tests.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ssr_cli.errors import InputError
 from ssr_cli.image.reading import read_photo
@@ -71,13 +72,29 @@ HEIC_10_ALPHA = (
     "4y+UJrEylgOXNYkouEfUjHmLjn27kSr3/wFRrQgc/mUtQtWPDn/7+0+IPDA///pP/9B0W3UD/97IlG70FJtFq92vtfBWfvegr9B1+XTxK4f+gr"
     "7jH/4AAAAgKAGuDGQkokC00y37m91OG3aAe+299jKEUaIHQC9QSNc="
 )
-#: 8 bits, lossy, turned like the first.
+#: 8 bits, a JPEG packed again without loss: its EXIF and its codestream both say how it is turned.
 JXL_8 = (
+    "AAAADEpYTCANCocKAAAAFGZ0eXBqeGwgAAAAAGp4bCAAAAASanhscAAAAAD/CsUsEBMAAAHjamJyZMBw2wCCIAgtAwJANAChRoGQq0oAAEDIUdmCoT"
+    "j/J4iMEco4pxS0HyFDmKUOMsxA6Q41WB8ynHzMgEMOKixy0LAD20cN/fsjyxx23IGGovtfjHHGJJds8skopzwzzTXbfDPOOQs9NNFFG3000klLPTXV"
+    "VVt9NdZZiz022WWbfTbaacs9N91123033nkLPjjhhRt+OOKJRy755JRXbvnlmGceuuijk1666aejnnrsss9Oe+2234577sELPzzxxRt/PPLJRy/99N"
+    "RXb/312GcPfvjij09++eafj3768Mcv//z012///fjn/69gqqoEAEDIUdmCoTj/L4iEUkZZpxSJ8YCQzahBhkl1oKF6sOHcQ44ZUJAPGnLQYQc2Flnm"
+    "qN/tw44bWtEfeWbwSYb3vxjjjEs2+WSUU6a5ZptvxjlnoYcmumijj0Y6aamnprpqq6/GOmuxxya7bLPPRjttueemu26778Y778AFH5zwwg0/HPHEI5"
+    "d8csort/xyzDMPXfTRSS/d9NNRTz122WenvXbbb8c99+CFH5744o0/Hvnko5d+euqrt/567LMPX/zxyS/f/PPRTz9++eenv37778c//3+BHwCoLAAL"
+    "CIDgABBKRklGAAEBAAABAAEAAAMAAAA2YnJvYkV4aWYbLwAAhCBv92ym2ZQgSP1LECRNTiKLR4WkEzJtdCWGgoYVUw0CNJLn3Q8AAAFIanhscIAAAA"
+    "HgWwAQANQEDGQMZAxk/v8OgGAAUGhs7AYAAFAAAAA/AAAAAAAAAAABSxJFxrET0txhAGZSULgDuaijz7GxMUgxWF085u/p5eoAmWxCQtiaUBVkIFTQ"
+    "Jr4VA/nWJGdPlxDDMlA8h+ETFx3vflhlUOa0szqCCkA2fA8Kywkg5s1HAsCZH+gQ5CfBz2BdAp1p3tlUpyGP3HvI+pt9vK+7Wd1gnMOv9hhxutYfGa"
+    "B6MyAjBAoLAAAAAABASSIlYbfbeDwEQs3/OywBqQO0XgGZ/3dYAlIHaL0CMv/vsASkDtB6BWT+32EJSB2g9QrI/L/DEpA6QOsVkPl/hyUgdYDWKyDz"
+    "/w5LQOoArVdA5v8dloDUAVqvgMz/OywBqQO0XgGZ/3dYAlIHaL0CMv/vsASkDtB6BWT+32EJSB2g9QoI"
+)
+#: 8 bits, lossy; EXIF says it is turned, the codestream, which is what counts, does not.
+JXL_EXIF_ALONE = (
     "AAAADEpYTCANCocKAAAAFGZ0eXBqeGwgAAAAAGp4bCAAAAAQanhscAAAAAD/CsUGAAAANEV4aWZNTQAqAAAACAACAQ8AAgAAAAYAAAAmARIAAw"
     "AAAAEABgAAAAAAAE1ha2VyAAAAAL5qeGxwgAAAAQATiAIArAK1nyAAABUqo4wbvJzr+fJDh8W0jesMbbVtYQljs70wSJiBYmlhNi5Mt4l0dHT0"
     "BAoFHgYOPPLwqPm7iM2RQjmJRTFIUL+Ho2M9AbRfh1jN5bG/t08eyLU2w9tdXbMG5EquKqRAGgxbUSpZMjaSjDGKQ9AAIGByJzC+DncKAxQlnb"
     "Oqk1Z0+1Zl8dyoUN/EW3ZRHrfv7e9PeID2U+xe5wSvA/vcxa7LBO4NoAE="
 )
+#: Two frames of 8 x 8, one after another.
+JXL_ANIMATED = "/wpBBE0AICYIBAEAOABLGIsVgFXqfwAMZVxNCAgEBQA8AEsYixWAXdT/ABiSrppAAg=="
 
 
 def _planes(red: np.ndarray, green: np.ndarray, blue: np.ndarray, white: float) -> torch.Tensor:
@@ -100,13 +117,82 @@ def _file(folder: Path, name: str, data: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("name", "data", "module"), [("a.heic", HEIC_8, "pi_heif"), ("a.jxl", JXL_8, "pillow_jxl")])
+@pytest.mark.parametrize(("name", "data", "module"), [("a.heic", HEIC_8, "pi_heif"), ("a.jxl", JXL_8, "pyjpegxl")])
 def test_what_a_phone_saves_is_read_upright_with_its_tags(name: str, data: str, module: str, tmp_path: Path) -> None:
     pytest.importorskip(module)
     photo = read_photo(_file(tmp_path, name, data))
     assert photo.rgb.shape == (3, 32, 24)
     assert float((photo.rgb - _wanted_8()).abs().mean()) < 5 / 255
     assert photo.metadata["exif"][0x010F] == "Maker"
+
+
+def test_the_codestream_says_how_a_jpeg_xl_stands(tmp_path: Path) -> None:
+    pytest.importorskip("pyjpegxl")
+    photo = read_photo(_file(tmp_path, "a.jxl", JXL_EXIF_ALONE))
+    assert photo.rgb.shape == (3, 24, 32)
+    assert float((photo.rgb - torch.rot90(_wanted_8(), 1, (1, 2))).abs().mean()) < 5 / 255
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_jpeg_xl_keeps_every_bit(channels: int, kind: type, tmp_path: Path) -> None:
+    codec = pytest.importorskip("pyjpegxl")
+    white = np.iinfo(kind).max
+    samples = np.random.default_rng(0).integers(0, white, (20, 28, channels), kind, endpoint=True)
+    xmp = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"
+    path = tmp_path / "a.jxl"
+    path.write_bytes(codec.encode_from_numpy(samples, lossless=True, xmp=xmp))
+    photo = read_photo(path)
+    assert photo.metadata.get("bits", 8) == 8 * samples.itemsize
+    assert photo.metadata["grey"] == (channels < 3)
+    assert photo.metadata["xmp"] == xmp
+    assert photo.metadata["icc"]
+    colours = torch.from_numpy(samples[..., :1] if channels < 3 else samples[..., :3]).float() / white
+    assert torch.equal(photo.rgb, colours.movedim(-1, 0).expand(3, -1, -1))
+    assert ("alpha" in photo.metadata) == (channels in (2, 4))
+    if channels in (2, 4):
+        assert torch.equal(photo.metadata["alpha"], torch.from_numpy(samples[..., -1]).float() / white)
+
+
+def test_jpeg_xl_that_moves_or_has_floats_is_refused(tmp_path: Path) -> None:
+    codec = pytest.importorskip("pyjpegxl")
+    with pytest.raises(InputError, match="animated"):
+        read_photo(_file(tmp_path, "a.jxl", JXL_ANIMATED))
+    (tmp_path / "b.jxl").write_bytes(codec.encode_from_numpy(np.zeros((9, 9, 3), np.float32)))
+    with pytest.raises(InputError, match="more than 8 bits"):
+        read_photo(tmp_path / "b.jxl")
+
+
+def test_a_jpeg_xl_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -> None:
+    pytest.importorskip("pyjpegxl")
+    # no eighths, a height of 18 bits, the width like it, all else as usual
+    header = (2 << 1) | ((200_000 - 1) << 3) | (1 << 21) | (1 << 24)
+    (tmp_path / "a.jxl").write_bytes(b"\xff\x0a" + header.to_bytes(40, "little"))
+    with pytest.raises(InputError, match="200000 x 200000 pixels"):
+        read_photo(tmp_path / "a.jxl")
+
+
+def test_what_is_called_jpeg_xl_and_is_none_is_read_as_what_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("pyjpegxl")
+    Image.new("RGB", (9, 7), (10, 20, 30)).save(tmp_path / "a.jxl", "PNG")
+    assert read_photo(tmp_path / "a.jxl").rgb.shape == (3, 7, 9)
+
+
+def test_mutated_jpeg_xl_is_read_or_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pyjpegxl")
+    whole = base64.b64decode(JXL_8)
+    rng = np.random.default_rng(3)
+    refused = 0
+    for n in range(300):
+        data = bytearray(whole[: int(rng.integers(1, len(whole)))] if n % 3 == 0 else whole)
+        for at in rng.integers(0, len(data), int(rng.integers(1, 6))):
+            data[at] = int(rng.integers(256))
+        (tmp_path / "a.jxl").write_bytes(data)
+        try:
+            read_photo(tmp_path / "a.jxl")
+        except InputError:
+            refused += 1
+    assert refused > 100
 
 
 def test_ten_bits_stay_ten_bits(tmp_path: Path) -> None:
@@ -126,7 +212,7 @@ def test_ten_bits_come_with_their_alpha(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "data", "module"),
-    [("cut.heic", HEIC_8, "pi_heif"), ("cut10.heic", HEIC_10, "pi_heif"), ("cut.jxl", JXL_8, "pillow_jxl")],
+    [("cut.heic", HEIC_8, "pi_heif"), ("cut10.heic", HEIC_10, "pi_heif"), ("cut.jxl", JXL_8, "pyjpegxl")],
 )
 def test_a_cut_file_is_refused(name: str, data: str, module: str, tmp_path: Path) -> None:
     pytest.importorskip(module)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ssr_cli.errors import InputError, OutputError
 
 #: Formats of Pillow that are read as they are.
-READ = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF", "HEIF", "JXL")
+READ = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "AVIF", "GIF", "HEIF")
 #: Endings of what is written, with the name of the format.
 WRITTEN = {
     ".png": "png",
@@ -42,9 +42,10 @@ class Extra:
 
 
 RAW = Extra("raw", "rawpy", (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf", ".pef", ".srw"))
+JXL = Extra("jxl", "pyjpegxl", (".jxl",))
 EXTRAS = (
     Extra("heic", "pi_heif", (".heic", ".heif", ".hif")),
-    Extra("jxl", "pillow_jxl", (".jxl",)),
+    JXL,
     RAW,
 )
 

@@ -20,8 +20,8 @@ from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from ssr_cli.errors import InputError
 from ssr_cli.frames import Photo
 from ssr_cli.image import deep as deep_png
-from ssr_cli.image import heif, tiff
-from ssr_cli.image.formats import RAW, READ, extra_of, load_extra
+from ssr_cli.image import heif, jxl, tiff
+from ssr_cli.image.formats import JXL, RAW, READ, extra_of, load_extra
 from ssr_cli.image.jpeg_rows import check_rows
 from ssr_cli.image.lengths import check_length
 from ssr_cli.image.metadata import collect, collect_tags, has_thumbnail, thumbnail_of
@@ -43,8 +43,8 @@ def read_photo(path: Path, max_pixels: int = MAX_PIXELS, first_frame: bool = Fal
 
     Args:
         path: JPEG, PNG, WebP, BMP, TIFF, AVIF or GIF with 8 bits per channel, PNG and TIFF also with 16; grey, RGB,
-            palette or CMYK, with or without alpha; HEIC (8 to 12 bits), JPEG XL and camera RAW where their extra is
-            installed.
+            palette or CMYK, with or without alpha; HEIC (8 to 12 bits), JPEG XL (8 to 16) and camera RAW where
+            their extra is installed.
         max_pixels: refuse more.
         first_frame: read the first frame of what is animated or has several pages instead of refusing it.
 
@@ -90,6 +90,8 @@ def _read(path: Path, max_pixels: int, first_frame: bool) -> Photo:
         load_extra(path, extra)
     if extra is RAW:
         return _develop(path, max_pixels)
+    if extra is JXL and jxl.is_jxl(path):
+        return _read_jxl(path, max_pixels)
     if (page := tiff.look(path)) is not None:
         _refuse_extent(path, (page.width, page.height), max_pixels, page.pages, first_frame)
         if not page.whole:
@@ -145,12 +147,17 @@ def _refuse(path: Path, image: ImageFile.ImageFile, max_pixels: int, first_frame
         raise InputError(f"{path} is a {image.format} file, which is not supported.", "Save it as PNG first.")
     deep = _bits(path, image) > 8 or image.mode in _DEEP_MODES
     if deep and image.format != "HEIF" and not (image.format == "PNG" and deep_png.can_read(image)):
-        raise InputError(
-            f"{path} has more than 8 bits per channel in a form that is not supported.",
-            "Save it as PNG or TIFF with 16 bits, in grey or RGB, with or without alpha.",
-        )
+        raise _too_deep(path)
     if not deep and image.mode not in _MODES:
         raise InputError(f"{path} has {image.mode} colours, which are not supported.", "Save it as RGB first.")
+
+
+def _too_deep(path: Path) -> InputError:
+    """Samples of a kind that is not read."""
+    return InputError(
+        f"{path} has more than 8 bits per channel in a form that is not supported.",
+        "Save it as PNG or TIFF with 16 bits, in grey or RGB, with or without alpha.",
+    )
 
 
 def _refuse_extent(path: Path, size: tuple[int, int], max_pixels: int, pages: int, first_frame: bool) -> None:
@@ -198,11 +205,11 @@ def _sound(icc: bytes) -> bool:
     return True
 
 
-def _decode(image: Image.Image) -> Photo:
-    """Orientation, colour, alpha and pixels."""
+def _decode(image: Image.Image, stands: bool = False) -> Photo:
+    """Orientation (unless it stands upright already), colour, alpha and pixels."""
     notes: list[str] = []
     metadata: dict[str, Any] = {"notes": notes, **collect(image)}
-    upright = ImageOps.exif_transpose(image)
+    upright = image if stands else ImageOps.exif_transpose(image)
     if upright.mode == "CMYK":
         upright = _from_cmyk(upright, metadata.pop("icc", None), notes)
     elif "icc" in metadata and not _sound(metadata["icc"]):
@@ -254,6 +261,19 @@ def _deep_photo(samples: npt.NDArray[Any], carried: dict[str, Any]) -> Photo:
     if channels in (2, 4):
         metadata["alpha"] = torch.from_numpy(samples[..., -1].astype(np.float32) / 65_535)
     return Photo(_planes(samples[..., :1] if channels < 3 else samples, 65_535), metadata)
+
+
+def _read_jxl(path: Path, max_pixels: int) -> Photo:
+    """A JPEG XL with 8 to 16 bits per channel; nothing is decoded before its header was looked at."""
+    header = jxl.header(path)
+    _refuse_extent(path, header.size, max_pixels, 1, False)
+    if header.animated:
+        raise InputError(f"{path} is animated, which is not supported.", "Save its first frame as PNG.")
+    if header.bits > 16:
+        raise _too_deep(path)
+    samples, info = jxl.read(path)
+    image = jxl.picture(samples, info)
+    return _deep_photo(samples, collect(image)) if header.bits > 8 else _decode(image, stands=True)
 
 
 def _develop(path: Path, max_pixels: int) -> Photo:

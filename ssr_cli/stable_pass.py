@@ -74,7 +74,7 @@ def held_tile(
     image = whole[(None, slice(None), *read)].to(models.device)
     prior, numbers = prior_on(priors[-1], y.device), models.suite.config.consistency
     noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
-    anchor = Anchor(y, desharpen(y, prior.gain), state.weights, noise, float(prior.processed))
+    anchor = Anchor(y, desharpen(y, prior.gain), state.weights, noise, work.grain.to(y.device), float(prior.processed))
     restored = held(image, anchor, tile, models, options.consistency)
     restored = refocused(restored, image, y, state.radius_px, priors[-1], tile, models, options.kept_blur)
     return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored

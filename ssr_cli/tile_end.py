@@ -80,6 +80,7 @@ class Anchor:
         before: (1, 3, h, w), the photo as it was before the camera sharpened it.
         weights: (1, L, h, w) of SVKR's last round.
         noise: (1, 1, h, w), see `consistency.left_alone`.
+        grain: (1,), standard deviation of the photo's own noise, encoded units.
         processed: probability that these are a camera's pixels, which it processed.
     """
 
@@ -87,6 +88,7 @@ class Anchor:
     before: Tensor
     weights: Tensor
     noise: Tensor
+    grain: Tensor
     processed: float
 
 
@@ -104,7 +106,7 @@ def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str
     if consistency == "off":
         return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
     operator = field_operator(to.weights, models.dictionary)
-    projected = project(image, to.before, operator, to.noise)
+    projected = project(image, to.before, operator, to.noise, grain=to.grain)
     picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
     inner = (..., *tile.inner())
     unexplained, left = projected.before[inner], residual(picture, to.before, operator)[inner]

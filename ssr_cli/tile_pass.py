@@ -165,7 +165,7 @@ def restore_tile(
     image = image.clamp(0, 1)
     _relieve(tile, models)
     image, y = _part(image, nearest.within(nearer, scale)), _part(y, nearest.within(near))
-    anchor = Anchor(y, before, weights, noise, float(prior.processed))
+    anchor = Anchor(y, before, weights, noise, work.grain.to(y.device), float(prior.processed))
     restored = held(image, anchor, nearest, models, options.consistency)
     restored = refocused(restored, image, y, radius_px, prior, nearest, models, options.kept_blur)
     if delivery.invented:

@@ -19,6 +19,7 @@ from ssr_cli.synthesis.demo import render_demo
 DICTIONARY = default_dictionary()
 SIDE = 192
 KERNELS = ["Gaussian, sigma 1.2 px", "Gaussian, sigma 4.2 x 1.6 px at 30 deg", "disk, radius 5.5 px", "varying"]
+WIDEST = "disk, radius 9 px"
 SCENES = [0, 1, 2]
 
 
@@ -56,7 +57,7 @@ def _level(sigma: float) -> Tensor:
     return torch.full((1, 1, SIDE // 4, SIDE // 4), sigma / 255)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", [*KERNELS, WIDEST])
 @pytest.mark.parametrize("seed", SCENES)
 def test_an_eight_bit_output_reaches_50_db(seed: int, kernel: str) -> None:
     x, operator = _scene(seed), _operator(kernel)
@@ -67,13 +68,10 @@ def test_an_eight_bit_output_reaches_50_db(seed: int, kernel: str) -> None:
     assert _db(projected.image, x) > _db(begin, x)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", [*KERNELS, WIDEST])
 @pytest.mark.parametrize("seed", SCENES)
 def test_noise_is_left_alone_and_the_truth_comes_no_further_away(seed: int, kernel: str) -> None:
-    """From what a restorer may give: something soft, something with texture of its own, a wrong colour.
-
-    What wide kernels hide cannot be told from noise, and is not followed: there the residual stays a little larger.
-    """
+    """From what a restorer may give: something soft, something with texture of its own, a wrong colour."""
     x, operator = _scene(seed), _operator(kernel)
     generator = torch.Generator().manual_seed(seed)
     clean = _seen(x, operator)
@@ -83,10 +81,9 @@ def test_noise_is_left_alone_and_the_truth_comes_no_further_away(seed: int, kern
     cast = torch.tensor([5.0, -5.0, 5.0]).view(1, 3, 1, 1) / 255
     soft = upscale_bicubic(clean, 4)
     for begin in (soft.clamp(0, 1), (soft + texture).clamp(0, 1), (soft + cast).clamp(0, 1)):
-        projected = project(begin, y, operator, _level(5.0))
+        projected = project(begin, y, operator, _level(5.0), grain=torch.tensor([5 / 255]))
         assert _db(projected.image, x) >= _db(begin, x)
-        wide = kernel in KERNELS[1:3]
-        assert float(projected.after.std()) == pytest.approx(float(noise.std()), rel=0.17 if wide else 0.1)
+        assert float(projected.after.std()) == pytest.approx(float(noise.std()), rel=0.1)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -122,14 +119,15 @@ def test_what_is_not_known_so_well_is_corrected_once() -> None:
     real = kernel.spread
     kernel.spread = lambda r: calls.append(1) or real(r)  # type: ignore[method-assign]
     counts = []
-    for sigma in (1.0, 0.25, 50.0):
+    for sigma, grain in ((1.0, 1.0), (0.25, 0.25), (50.0, 1.0), (1.0, 4.0)):
         calls.clear()
         kernel.__dict__.pop("coverage", None)
-        project(begin, y, kernel, _level(sigma))
+        project(begin, y, kernel, _level(sigma), grain=torch.tensor([grain / 255]))
         counts.append(len(calls))
     assert counts[0] == 5
     assert counts[1] > 5
     assert counts[2] == 0
+    assert counts[3] == 5 + 2 * 5  # a noisy photo, twice more
 
 
 def test_a_tile_is_corrected_again_as_the_whole_is() -> None:

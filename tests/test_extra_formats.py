@@ -1,6 +1,7 @@
 """Photos in formats that an extra reads: HEIC with 8 and 10 bits, JPEG XL, and a camera's RAW.
 
-The files were encoded from formulas (below), 32 x 24 pixels; but for JPEG XL, what encodes them is not installed with the tests.
+The files were encoded from formulas (below), 32 x 24 pixels; but for JPEG XL, what encodes them is not installed with
+the tests.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from ssr_cli.catalogue import TABLE_VARIABLE
 from ssr_cli.cli_options import console_of
 from ssr_cli.console import Console
 from ssr_cli.errors import ExitCode, SsrError
+from ssr_cli.memory import keep_pages
 from ssr_cli.temporaries import remove_mine
 
 #: Typer may carry its own copy of click; this is the base of its usage errors either way.
@@ -88,6 +89,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # a file's name need not be text: it is said as it is, or at least without failing
             stream.reconfigure(errors="surrogateescape" if stream.encoding == "utf-8" else "backslashreplace")
+    keep_pages()
     arguments = sys.argv[1:] if argv is None else argv
     console = console_of(json="--json" in arguments)
     sys.exit(int(_run(arguments, console)))

@@ -203,10 +203,13 @@ def _understood(
     note: Callable[[list[RoundState], Tensor], None],
 ) -> tuple[RoundState, Fused]:
     """SVKR on the tile, then AMF nearer to its core; nothing else of the rounds stays in memory."""
+    _relieve(tile, models)
     states = refine(work, tile, models, priors[:-1])
     state = part_of(states[-1], near.within(tile))
+    _relieve(tile, models)
     fused = fuse(models, y, state, priors[-1], options)
     note(states, fused.gates[(..., *near.inner())])
+    _relieve(tile, models)
     if models.stable is None:
         work.kept.pop(tile, None)
     return state, fused

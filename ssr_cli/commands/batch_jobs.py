@@ -16,6 +16,7 @@ from ssr_cli.commands.outlook import Pace, PhotoClock, Word
 from ssr_cli.commands.upscale import load, load_depth, write
 from ssr_cli.console import Console
 from ssr_cli.errors import SsrError
+from ssr_cli.memory import keep_pages
 from ssr_cli.paths import check_writable, make_folder
 from ssr_cli.settings import Delivery
 from ssr_cli.sidecar import Recorder, write_sidecar
@@ -154,6 +155,7 @@ def _work(pipe: connection.Connection, job: BatchJob, share: int) -> None:
         share: how many processes share the processors.
     """
     _ready_for_signals()
+    keep_pages()
     import torch
 
     torch.set_num_threads(max(1, torch.get_num_threads() // share))

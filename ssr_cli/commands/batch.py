@@ -93,7 +93,8 @@ def run(job: BatchJob, console: Console) -> None:
     plan = planned(job)
     if job.out is not None:
         make_folder(job.out)
-    swept = sum(sweep(folder) for folder in sorted({target.parent for _, target in plan}))
+    folders = sorted({target.parent for _, target in plan})
+    swept = sum(map(sweep, folders))
     if swept:
         console.hint(f"{swept} unfinished files of a killed run were removed.")
     outcomes = []
@@ -103,6 +104,8 @@ def run(job: BatchJob, console: Console) -> None:
             outcomes.append(outcome)
             outlook.outcome(outcome.status in ("done", "failed"))
             _report(outcome, outlook, console)
+    for folder in folders:  # again: another batch on them may have been killed meanwhile
+        sweep(folder)
     _summary(outcomes, console)
     failed = sum(o.status == "failed" for o in outcomes)
     if failed:

@@ -67,8 +67,9 @@ def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:
     """
     scale = image.shape[-1] // y.shape[-1]
     compared, slack = _comparable(y), _SLACK * (1 - processed)
+    weight = _coarse(compared).clamp_min(_ENOUGH)
     for _ in range(_TURNS):
-        cast = _coarse(compared * (y - F.avg_pool2d(image, scale))) / _coarse(compared).clamp_min(_ENOUGH)
+        cast = _coarse(compared * (y - F.avg_pool2d(image, scale))) / weight
         shift = cast - cast.clamp(-slack, slack)
         spread = F.interpolate(shift, scale_factor=float(scale), mode="bilinear", align_corners=False)
         image = (image + spread).clamp(0, 1)

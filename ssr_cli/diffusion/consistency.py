@@ -189,7 +189,7 @@ def project(
     before = after = y - shown
     fine = 1 - _ramp(noise, (_FINE, _COARSE))
     noisy = torch.zeros_like(fine) if grain is None else _ramp(grain, _NOISY).view(-1, 1, 1, 1)
-    corrected = (torch.ones_like(noise), *(fine + noisy * (turn < _NOISY_AGAIN) for turn in range(_AGAIN)))
+    again = fine + noisy
     free: Tensor | None = None
     for turn in range(1 + _AGAIN):
         share = excess(after, noise)
@@ -197,14 +197,16 @@ def project(
             break
         target = share * (srgb_to_linear(y) - srgb_to_linear(shown))
         if turn:
-            raw = linear + chebyshev(operator, corrected[turn] * target, _AGAIN_STEPS, _AGAIN_LOW, free=free)
+            raw = linear + chebyshev(operator, again * target, _AGAIN_STEPS, _AGAIN_LOW, free=free)
         else:
             raw = linear + chebyshev(operator, target, steps)
         linear = raw.clamp(0, 1)
         shown = _shown(operator, linear)
         after = y - shown
         found, allowed = _levels(after, noise)
-        if turn == _AGAIN or float((corrected[turn + 1] * (found.sqrt() - allowed.sqrt())).max()) < _WORTH:
+        if turn == _NOISY_AGAIN:
+            again = fine
+        if turn == _AGAIN or float((again * (found.sqrt() - allowed.sqrt())).max()) < _WORTH:
             break
         free = (raw == linear).to(raw) * (1.0 if free is None else free)
     return Projected(linear_to_srgb(linear).clamp(0, 1), before, after)

@@ -44,30 +44,29 @@ def is_jxl(path: Path) -> bool:
         return file.read(len(_BOXED)).startswith((_BARE, _BOXED))
 
 
-def header(path: Path) -> Header:
+def header(data: bytes) -> Header:
     """Size and depth, read without decoding anything.
 
     Args:
-        path: the file; its extra is installed.
+        data: the file's; its extra is installed.
 
     Raises:
         RuntimeError: if it is damaged.
     """
     import pyjpegxl
 
-    data = path.read_bytes()
     told = pyjpegxl.probe(data)
     return Header((told.width, told.height), told.bits_per_sample, _is_animated(_codestream(data)))
 
 
-def read(path: Path) -> tuple[npt.NDArray[Any], dict[str, Any]]:
+def read(data: bytes) -> tuple[npt.NDArray[Any], dict[str, Any]]:
     """All bits of the picture, and what it carries under the names Pillow has for it.
 
     The decoder has stood the picture upright by what the codestream says, which is what counts: the orientation that
     EXIF still states is not to be applied again.
 
     Args:
-        path: the file; its extra is installed.
+        data: the file's; its extra is installed.
 
     Returns:
         (h, w, c) with c = 1 to 4, uint8 or, with more than 8 bits, uint16 up to 65,535; "exif", "xmp", "icc_profile".
@@ -77,7 +76,7 @@ def read(path: Path) -> tuple[npt.NDArray[Any], dict[str, Any]]:
     """
     import pyjpegxl
 
-    told, samples = pyjpegxl.decode_to_numpy(path.read_bytes())
+    told, samples = pyjpegxl.decode_to_numpy(data)
     exif = told.exif or b""
     exif = exif if exif[:4] in _EXIF else exif[4:]
     carried = {"exif": exif if exif[:4] in _EXIF else None, "xmp": told.xmp, "icc_profile": told.icc}

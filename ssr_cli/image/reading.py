@@ -265,13 +265,14 @@ def _deep_photo(samples: npt.NDArray[Any], carried: dict[str, Any]) -> Photo:
 
 def _read_jxl(path: Path, max_pixels: int) -> Photo:
     """A JPEG XL with 8 to 16 bits per channel; nothing is decoded before its header was looked at."""
-    header = jxl.header(path)
+    data = path.read_bytes()
+    header = jxl.header(data)
     _refuse_extent(path, header.size, max_pixels, 1, False)
     if header.animated:
         raise InputError(f"{path} is animated, which is not supported.", "Save its first frame as PNG.")
     if header.bits > 16:
         raise _too_deep(path)
-    samples, info = jxl.read(path)
+    samples, info = jxl.read(data)
     image = jxl.picture(samples, info)
     return _deep_photo(samples, collect(image)) if header.bits > 8 else _decode(image, stands=True)
 

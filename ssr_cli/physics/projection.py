@@ -91,7 +91,7 @@ def chebyshev(
         steps: iterations, each one A and one At.
         low: smallest eigenvalue treated fully.
         high: bound on the largest eigenvalue; above 1 because reduced dictionaries have small negative lobes.
-        free: (B, C, H, W), 1 where a value may be changed and 0 where it may not; eigenvalues only become smaller.
+        free: (B, C, H, W), 1 where a value may be changed, 0 where not, or between; eigenvalues only become smaller.
 
     Returns:
         (B, C, H, W) to be added to x.

@@ -13,6 +13,7 @@ from ssr_cli.physics.sharpening import soften
 from ssr_cli.suite import Suite
 from ssr_cli.training.bank import bank_of
 from ssr_cli.training.critic import Adversary
+from ssr_cli.training.lines import line_distance
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import ScenePool
 from ssr_cli.training.stage_restorer import psnr
@@ -28,6 +29,8 @@ _AT_START, _ALSO, _OWN = 0.6, 0.2, 0.4
 _SOFTENED, _SOFT = 0.5, (0.4, 1.0)
 #: Weight of the texture's power at every fineness.
 _TEXTURE = 0.03
+#: Weight of the lines at the periods of the pixels' grid.
+_LINES = 0.03
 #: A point of the path and its time.
 Point = tuple[Tensor, Tensor]
 
@@ -83,8 +86,9 @@ class FlowStage:
         end = self.suite.flow(point, t, *told)
         l1 = (end - crops.hr).abs().mean()
         texture = texture_distance(end, crops.hr)
-        loss = l1 + _TEXTURE * texture
-        figures = {"l1": l1, "texture": texture}
+        lines = line_distance(end, crops.hr)
+        loss = l1 + _TEXTURE * texture + _LINES * lines
+        figures = {"l1": l1, "texture": texture, "lines": lines}
         if self.lpips is not None:
             figures["lpips"] = self._perceived(end.clamp(0, 1), crops.hr, rng)
             loss = loss + self.options.perceptual * figures["lpips"]
@@ -123,6 +127,7 @@ class FlowStage:
                 for steps, image in results.items():
                     figures = {f"psnr@{steps}": psnr(image, crops.hr)}
                     figures[f"texture@{steps}"] = float(texture_distance(image, crops.hr))
+                    figures[f"lines@{steps}"] = float(line_distance(image, crops.hr))
                     if self.lpips is not None:
                         figures[f"lpips@{steps}"] = float(self.lpips(image.clamp(0, 1), crops.hr).mean())
                     for key, value in figures.items():

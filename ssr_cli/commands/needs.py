@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ssr_cli.catalogue import Entry
-from ssr_cli.errors import InputError
 from ssr_cli.fetch import in_cache
 from ssr_cli.weights import header_of, named
 
@@ -80,6 +79,8 @@ def _of_depth(depth: str) -> tuple[Entry, ...]:
 
     if is_file(depth):
         if not Path(depth).is_file():
-            raise InputError(f"The depth map {depth} does not exist.", "Check the path after --depth.")
+            from ssr_cli.image.depth_file import missing_map
+
+            raise missing_map(depth)
         return ()
     return () if depth in BUILT_IN else (estimator_entry(depth),)

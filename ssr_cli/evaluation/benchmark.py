@@ -13,6 +13,8 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.evaluation.compact import CompactTimer
+from ssr_cli.evaluation.lines import PATCH as LINE_PATCH
+from ssr_cli.evaluation.lines import strongest_line_db
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.evaluation.measuring import Measured, measure
 from ssr_cli.evaluation.metrics import psnr_y, ssim_y
@@ -76,19 +78,23 @@ class Judge:
         self.lpips = Lpips(lpips_weights).to(device) if lpips_weights else None
 
     def figures(self, result: Tensor, truth: Tensor) -> Row:
-        """PSNR-Y (dB), SSIM-Y, LPIPS and NIQE of a result (3, H, W), as an 8-bit file would hold it."""
+        """PSNR-Y (dB), SSIM-Y, LPIPS and what needs no truth, of a result (3, H, W) as an 8-bit file would hold it."""
         written = as_written(result)
         return {
             "psnr_y": psnr_y(written, truth),
             "ssim_y": ssim_y(written, truth),
             "lpips": self._lpips(written, truth),
-            "niqe": self.niqe(written),
+            **self.alone(written),
         }
 
     @staticmethod
-    def niqe(photo: Tensor) -> float | None:
-        """NIQE of a photo (3, H, W), None where it is too small to have one."""
-        return niqe(photo) if min(photo.shape[-2:]) >= PATCH else None
+    def alone(photo: Tensor) -> Row:
+        """What needs no truth, of a photo (3, H, W): NIQE and its strongest line (dB); None where it is too small."""
+        side = min(photo.shape[-2:])
+        return {
+            "niqe": niqe(photo) if side >= PATCH else None,
+            "grid_db": strongest_line_db(photo) if side >= LINE_PATCH else None,
+        }
 
     @torch.inference_mode()
     def _lpips(self, result: Tensor, truth: Tensor) -> float | None:
@@ -147,7 +153,7 @@ def score_pair(
     timed: Mapping[str, Method] | None = None,
     depth: DepthSource | None = None,
 ) -> Iterator[Row]:
-    """One row per method, one with the costs of each that is only timed, and one with the truth's own NIQE.
+    """One row per method, one with the costs of each that is only timed, and the truth's own with what needs none.
 
     The depth is asked for once, whatever the number of methods.
 
@@ -174,7 +180,7 @@ def score_pair(
     for name, method in (timed or {}).items():
         yield {"set": pair.folder, "image": pair.name, "method": name, **costs(method(pair, lr, None))}
     # What needs no reference is worth knowing of the truth itself: results should come near it, not below it.
-    yield {"set": pair.folder, "image": pair.name, "method": TRUTH, "niqe": judge.niqe(truth)}
+    yield {"set": pair.folder, "image": pair.name, "method": TRUTH, **judge.alone(truth)}
 
 
 def score_pairs(
@@ -205,7 +211,8 @@ def score_pairs(
 
     Returns:
         A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`,
-        `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe`, the compact body's only costs.
+        `grid_db`, `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe` and `grid_db`, the compact body's
+        only costs.
 
     Raises:
         InputError: when pairs or outputs are missing or do not fit.

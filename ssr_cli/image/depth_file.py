@@ -18,6 +18,11 @@ _GREY = ("L", "I", "I;16", "I;16B", "F")
 _SHAPE_TOLERANCE = 0.03
 
 
+def missing_map(path: Path | str) -> InputError:
+    """What to raise where a depth map does not exist."""
+    return InputError(f"The depth map {path} does not exist.", "Check the path after --depth.")
+
+
 def read_depth(path: Path, height: int, width: int, invert: bool = False) -> Tensor:
     """A depth map at a photo's size.
 
@@ -39,7 +44,7 @@ def read_depth(path: Path, height: int, width: int, invert: bool = False) -> Ten
                 raise InputError(f"{path} is not a grey picture.", "Give depth as a grey PNG, 8 or 16 bit.")
             values = torch.from_numpy(np.asarray(image).astype(np.float32))
     except FileNotFoundError as error:
-        raise InputError(f"The depth map {path} does not exist.", "Check the path after --depth.") from error
+        raise missing_map(path) from error
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"The depth map {path} cannot be read.", "Give it as a grey PNG, 8 or 16 bit.") from error
     if not bool(values.isfinite().all()):

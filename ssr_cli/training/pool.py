@@ -169,7 +169,8 @@ class ScenePool:
         with torch.autocast(self.device.type, enabled=False):
             hr, clean = as_focused(cut("hr", h_scale(self.data)) / 255, cut("clean"), origins, rng)
             sharpest = np.array([np.quantile(self._variance(place, side), _SHARPEST) for place in picks])
-            shot = shoot(clean, origins, rng, np.sqrt(sharpest) / h_scale(self.data))
+            # Of sharp kernels less than no variance is left once the sensor's own is taken away.
+            shot = shoot(clean, origins, rng, np.sqrt(np.maximum(sharpest, 0)) / h_scale(self.data))
         return Crops(
             hr=hr,
             clean=clean,

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from ssr_cli.diffusion.sampler import sample
+from ssr_cli.evaluation.lines import line_distance
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.models.amf import Fused
 from ssr_cli.physics.sharpening import soften
 from ssr_cli.suite import Suite
 from ssr_cli.training.bank import bank_of
 from ssr_cli.training.critic import Adversary
-from ssr_cli.training.lines import line_distance
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import ScenePool
 from ssr_cli.training.stage_restorer import psnr

@@ -1,12 +1,13 @@
-"""How far a picture's power at the periods of the pixels' grid stands above its neighbours: a loss against weaves.
+"""How far a picture's power at the periods of the pixels' grid stands above its neighbours: what a weave looks like.
 
-A flow answers in blocks of LR pixels, and patterns of a period of four and of two HR pixels cost it little: LPIPS likes
-them, and the rings of `texture` hold so many frequencies that one of them may stand 5 dB above the others. Real photos
-have no such lines, wherever their detail is.
+A net that answers in blocks of LR pixels can draw patterns of a period of four and of two HR pixels. LPIPS likes them,
+NIQE does not mind them, and rings of the spectrum hold so many frequencies that one may stand 5 dB above the others
+unseen. Real photos have no such lines, wherever their detail is.
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from ssr_cli.physics.spectra import LUMA
 
-#: Side of a patch and the step between patches, HR pixels: the periods below are whole frequencies of it.
-_PATCH, _STRIDE = 32, 32
+#: Side of a patch, HR pixels: the periods below are whole frequencies of it. Patches lie side by side.
+PATCH = 32
 #: Frequencies of a patch at periods of four and two pixels, and the ones beside them that the window leaves apart.
 _LINES: tuple[tuple[int, tuple[int, ...]], ...] = ((8, (5, 6, 10, 11)), (16, (13, 14)))
 #: Power per pixel below which nothing can be seen: a tenth of a grey level.
@@ -25,22 +26,22 @@ _UNSEEN = (0.1 / 255) ** 2
 @lru_cache(maxsize=2)
 def _window(device: torch.device) -> Tensor:
     """The window (n, n) of mean square 1."""
-    side = torch.hann_window(_PATCH, device=device)
+    side = torch.hann_window(PATCH, device=device)
     window = side[:, None] * side
     return window / window.square().mean().sqrt()
 
 
 def line_heights(rgb: Tensor) -> Tensor:
-    """Height of the lines at periods of four and of two pixels above their neighbours, down and across, of a batch.
+    """Height of the lines at periods of four and of two pixels above their neighbours, of a batch as a whole.
 
     Args:
         rgb: (B, 3, H, W), encoded, sides of at least 32.
 
     Returns:
-        (4,), nepers of power: down and across at four pixels, down and across at two. About 0 for photos at four.
+        (4,), nepers of power: down and across at four pixels, down and across at two. About 0 for photos.
     """
     luma = (rgb.float() * rgb.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(1)
-    patches = luma.unfold(1, _PATCH, _STRIDE).unfold(2, _PATCH, _STRIDE)
+    patches = luma.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
     patches = (patches - patches.mean((-2, -1), keepdim=True)) * _window(rgb.device)
     heights = []
     for line, beside in _LINES:
@@ -56,3 +57,8 @@ def line_heights(rgb: Tensor) -> Tensor:
 def line_distance(a: Tensor, b: Tensor) -> Tensor:
     """Mean difference of the heights of two batches (B, 3, H, W), a number; 0 for equal ones."""
     return (line_heights(a) - line_heights(b)).abs().mean()
+
+
+def strongest_line_db(photo: Tensor) -> float:
+    """Height of the strongest of a photo's (3, H, W) four lines, dB; about 0 for photos, more for weaves and stairs."""
+    return float(line_heights(photo[None]).max()) * 10 / math.log(10)

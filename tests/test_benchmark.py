@@ -179,9 +179,9 @@ def test_rows_tables_and_lines(pairs_folder: Path, tmp_path: Path, calls: list[i
     title, columns, cells = console.tables[0]
     assert "views" in title and "2" in title and columns[0] == "method"
     assert [line[0] for line in cells] == methods
-    grid = (perfect["grid_db"] + rows[8]["grid_db"]) / 2
-    assert cells[3][1:] == ["inf", "1.0000", "-", "-", f"{grid:.1f}", "-", "-", "-"]
-    assert perfect["grid_db"] == rows[4]["grid_db"] != ours["grid_db"]
+    pattern = (perfect["pattern_db"] + rows[8]["pattern_db"]) / 2
+    assert cells[3][1:] == ["inf", "1.0000", "-", "-", f"{pattern:.1f}", "-", "-", "-"]
+    assert perfect["pattern_db"] == rows[4]["pattern_db"] != ours["pattern_db"]
     written = [json.loads(line) for line in lines.read_text().splitlines()]
     assert len(written) == 10 and written[3]["psnr_y"] is None and written[1] == ours
 

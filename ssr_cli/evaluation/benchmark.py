@@ -13,13 +13,13 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.evaluation.compact import CompactTimer
-from ssr_cli.evaluation.lines import PATCH as LINE_PATCH
-from ssr_cli.evaluation.lines import strongest_line_db
 from ssr_cli.evaluation.lpips import Lpips
 from ssr_cli.evaluation.measuring import Measured, measure
 from ssr_cli.evaluation.metrics import psnr_y, ssim_y
 from ssr_cli.evaluation.niqe import PATCH, niqe
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
+from ssr_cli.evaluation.patterns import PATCH as PATTERN_PATCH
+from ssr_cli.evaluation.patterns import strongest_pattern_db
 from ssr_cli.evaluation.rows import Row, print_means, row_writer
 from ssr_cli.evaluation.variants import our_options
 from ssr_cli.frames import DepthMap, Photo
@@ -89,11 +89,11 @@ class Judge:
 
     @staticmethod
     def alone(photo: Tensor) -> Row:
-        """What needs no truth, of a photo (3, H, W): NIQE and its strongest line (dB); None where it is too small."""
+        """What needs no truth, of a photo (3, H, W): NIQE and its strongest pattern (dB); None where it is too small."""
         side = min(photo.shape[-2:])
         return {
             "niqe": niqe(photo) if side >= PATCH else None,
-            "grid_db": strongest_line_db(photo) if side >= LINE_PATCH else None,
+            "pattern_db": strongest_pattern_db(photo) if side >= PATTERN_PATCH else None,
         }
 
     @torch.inference_mode()
@@ -211,7 +211,7 @@ def score_pairs(
 
     Returns:
         A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`,
-        `grid_db`, `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe` and `grid_db`, the compact body's
+        `pattern_db`, `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe` and `pattern_db`, the compact body's
         only costs.
 
     Raises:

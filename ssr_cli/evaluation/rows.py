@@ -25,7 +25,7 @@ _COLUMNS: Columns = {
     "ssim_y": ("SSIM-Y", 4),
     "lpips": ("LPIPS", 4),
     "niqe": ("NIQE", 2),
-    "grid_db": ("grid dB", 1),
+    "pattern_db": ("pattern dB", 1),
     "consistency_db": ("LR-PSNR dB", 1),
     "seconds": ("seconds", 3),
     "peak_mb": ("peak MB", 0),

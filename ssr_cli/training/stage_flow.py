@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ssr_cli.diffusion.sampler import sample
-from ssr_cli.evaluation.lines import line_distance
 from ssr_cli.evaluation.lpips import Lpips
+from ssr_cli.evaluation.patterns import pattern_distance
 from ssr_cli.models.amf import Fused
 from ssr_cli.physics.sharpening import soften
 from ssr_cli.suite import Suite
@@ -29,8 +29,8 @@ _AT_START, _ALSO, _OWN = 0.6, 0.2, 0.4
 _SOFTENED, _SOFT = 0.5, (0.4, 1.0)
 #: Weight of the texture's power at every fineness.
 _TEXTURE = 0.03
-#: Weight of the lines at the periods of the pixels' grid.
-_LINES = 0.03
+#: Weight of how power is spread over fineness and direction: enough that no weave is worth what LPIPS gives for it.
+_PATTERNS = 0.1
 #: A point of the path and its time.
 Point = tuple[Tensor, Tensor]
 
@@ -86,9 +86,9 @@ class FlowStage:
         end = self.suite.flow(point, t, *told)
         l1 = (end - crops.hr).abs().mean()
         texture = texture_distance(end, crops.hr)
-        lines = line_distance(end, crops.hr)
-        loss = l1 + _TEXTURE * texture + _LINES * lines
-        figures = {"l1": l1, "texture": texture, "lines": lines}
+        patterns = pattern_distance(end, crops.hr)
+        loss = l1 + _TEXTURE * texture + _PATTERNS * patterns
+        figures = {"l1": l1, "texture": texture, "patterns": patterns}
         if self.lpips is not None:
             figures["lpips"] = self._perceived(end.clamp(0, 1), crops.hr, rng)
             loss = loss + self.options.perceptual * figures["lpips"]
@@ -127,7 +127,7 @@ class FlowStage:
                 for steps, image in results.items():
                     figures = {f"psnr@{steps}": psnr(image, crops.hr)}
                     figures[f"texture@{steps}"] = float(texture_distance(image, crops.hr))
-                    figures[f"lines@{steps}"] = float(line_distance(image, crops.hr))
+                    figures[f"patterns@{steps}"] = float(pattern_distance(image, crops.hr))
                     if self.lpips is not None:
                         figures[f"lpips@{steps}"] = float(self.lpips(image.clamp(0, 1), crops.hr).mean())
                     for key, value in figures.items():

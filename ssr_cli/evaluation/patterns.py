@@ -1,0 +1,86 @@
+"""Patterns that come back all over a picture: weaves, checkerboards, stairs. What they look like in its spectrum.
+
+A net that answers in blocks of pixels can draw fine patterns of one period and direction everywhere. LPIPS likes them,
+NIQE hardly minds, and rings of the spectrum hold so many frequencies that one may stand 10 dB above the others unseen.
+Photos have detail in all directions; averaged over many patches their spectra are round and smooth.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ssr_cli.physics.spectra import LUMA
+
+#: Side of a patch, HR pixels. Patches lie side by side.
+PATCH = 32
+#: Frequencies of a patch that are left out as too coarse to be a pattern: below so many periods of it.
+_COARSE = 5.0
+#: Half the width of the rings that a frequency is held against, periods of a patch.
+_RING = 1.0
+#: Power per pixel below which nothing can be seen: a tenth of a grey level.
+_UNSEEN = (0.1 / 255) ** 2
+
+
+@lru_cache(maxsize=2)
+def _window(device: torch.device) -> Tensor:
+    """The window (n, n) of mean square 1."""
+    side = torch.hann_window(PATCH, device=device)
+    window = side[:, None] * side
+    return window / window.square().mean().sqrt()
+
+
+@lru_cache(maxsize=2)
+def _rings(device: torch.device) -> Tensor:
+    """The mean over the ring of every fine frequency, (F, K): of all frequencies of a real transform, to those."""
+    down = PATCH * torch.fft.fftfreq(PATCH, device=device)
+    radius = torch.hypot(down[:, None], PATCH * torch.fft.rfftfreq(PATCH, device=device)[None]).flatten()
+    member = ((radius[:, None] - radius[radius >= _COARSE]).abs() <= _RING).float()
+    return member / member.sum(0)
+
+
+def _powers(rgb: Tensor) -> Tensor:
+    """Powers of the luma of patches of a batch, (patches, F)."""
+    luma = (rgb.float() * rgb.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(1)
+    patches = luma.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH).flatten(0, 2)
+    patches = (patches - patches.mean((-2, -1), keepdim=True)) * _window(rgb.device)
+    spectrum = torch.view_as_real(torch.fft.rfft2(patches, norm="ortho"))
+    return spectrum.square().sum(-1).flatten(1) + _UNSEEN
+
+
+def _fine(powers: Tensor) -> Tensor:
+    """Those of the fine frequencies, (patches, K)."""
+    down = PATCH * torch.fft.fftfreq(PATCH, device=powers.device)
+    radius = torch.hypot(down[:, None], PATCH * torch.fft.rfftfreq(PATCH, device=powers.device)[None]).flatten()
+    return powers[:, radius >= _COARSE]
+
+
+def pattern_distance(a: Tensor, b: Tensor) -> Tensor:
+    """How differently two batches (B, 3, H, W) spread their power over fineness and direction; 0 for equal ones.
+
+    Every patch counts alike, by the power that its own ring has in `b`.
+
+    Args:
+        a: judged.
+        b: true.
+
+    Returns:
+        A number, nepers of power, mean of all fine frequencies.
+    """
+    found, true = _powers(a), _powers(b).detach()
+    around = true @ _rings(true.device)
+    return ((_fine(found) / around).mean(0).log() - (_fine(true) / around).mean(0).log()).abs().mean()
+
+
+def strongest_pattern_db(photo: Tensor) -> float:
+    """How far the strongest frequency of a photo (3, H, W) stands above others of its fineness, all over it, dB.
+
+    Powers are averaged by their logarithms, so that edges, which are strong but few, do not look like patterns.
+
+    2 to 6 for most photos; more for those of weaves and brick walls, and for pictures with patterns of a net's own.
+    """
+    mean = _powers(photo[None]).log().mean(0, keepdim=True)
+    return float((_fine(mean) - mean @ _rings(mean.device)).max()) * 10 / math.log(10)

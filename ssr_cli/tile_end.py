@@ -13,7 +13,7 @@ from ssr_cli.diffusion.focus import keep_focus
 from ssr_cli.diffusion.invented import Split, split
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.suite import Models
-from ssr_cli.tiling import Tile
+from ssr_cli.tiling import Tile, part_of
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ class Anchor:
     noise: Tensor
     grain: Tensor
     processed: float
+
+    def part(self, box: tuple[slice, slice]) -> Anchor:
+        """That of a part of the tile, given in LR pixels."""
+        y, before, weights, noise = (part_of(p, box) for p in (self.y, self.before, self.weights, self.noise))
+        return replace(self, y=y, before=before, weights=weights, noise=noise)
 
 
 def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str) -> Restored:

@@ -26,7 +26,7 @@ from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
 from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
-from ssr_cli.tiling import Tile
+from ssr_cli.tiling import Tile, part_of
 
 #: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
 _RESTORER, _FLOW, _CONSISTENCY = 32, 24, 16
@@ -47,15 +47,9 @@ def counted(options: UpscaleOptions, models: Models) -> Tensor:
     return torch.tensor([[depth, float(not left_out.without_kernel)]], device=models.device)
 
 
-def _part(plane: Tensor, box: tuple[slice, slice]) -> Tensor:
-    """A part of a plane that does not keep the rest in memory; the plane itself where it is all of it."""
-    part = plane[(..., *box)]
-    return plane if part.shape == plane.shape else part.clone()
-
-
-def part_of(state: RoundState, box: tuple[slice, slice]) -> RoundState:
+def state_within(state: RoundState, box: tuple[slice, slice]) -> RoundState:
     """A part of a round's state, given in LR pixels."""
-    return RoundState(*(_part(getattr(state, f.name), box) for f in fields(RoundState)))
+    return RoundState(*(part_of(getattr(state, f.name), box) for f in fields(RoundState)))
 
 
 def cropped(fused: Fused, rows: slice, columns: slice) -> Fused:
@@ -64,8 +58,8 @@ def cropped(fused: Fused, rows: slice, columns: slice) -> Fused:
     for level, plane in enumerate(fused.pyramid):
         n = 2**level
         box = (slice(rows.start // n, rows.stop // n), slice(columns.start // n, columns.stop // n))
-        pyramid.append(_part(plane, box))
-    return Fused(pyramid, _part(fused.gates, (rows, columns)))
+        pyramid.append(part_of(plane, box))
+    return Fused(pyramid, part_of(fused.gates, (rows, columns)))
 
 
 def fuse(models: Models, y: Tensor, state: RoundState, prior: PhotoPrior, options: UpscaleOptions) -> Fused:
@@ -139,38 +133,47 @@ def restore_tile(
     nearest = nearer.narrow(_CONSISTENCY)
     y, _ = cut(work, near, models)
     state, fused = _understood(work, tile, near, y, models, options, priors, note)
-    prior, numbers = prior_on(priors[-1], y.device), models.suite.config.consistency
-    before = desharpen(y, prior.gain)
-    level = guess_level(state.noise, prior.processed, numbers)
-    guess = first_guess(before, field_operator(state.weights, models.dictionary), level)
-    noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
-    doubt = (state.confidence_px, noise)
-    weights, noise = _part(state.weights, nearest.within(near)), _part(noise, nearest.within(near))
-    before, radius_px = _part(before, nearest.within(near)), _part(state.radius_px, nearest.within(near))
+    prior = prior_on(priors[-1], y.device)
+    anchor = _anchor(work, y, state, prior, models)
+    guess = _guess(anchor, state.noise, prior, models)
+    doubt, radius_px = (state.confidence_px, anchor.noise), part_of(state.radius_px, nearest.within(near))
+    anchor = anchor.part(nearest.within(near))
     del state
     _relieve(tile, models)
     mean, features = models.suite.restorer(y, fused, guess)
     del guess
     there = nearer.within(near)
-    mean, features, fused = _part(mean, nearer.within(near, scale)), _part(features, there), cropped(fused, *there)
+    mean, features, fused = part_of(mean, nearer.within(near, scale)), part_of(features, there), cropped(fused, *there)
     _relieve(tile, models)
-    mean = hedged(mean, _part(y, there), prior.processed, models.suite.config.restorer.doubt)
+    mean = hedged(mean, part_of(y, there), prior.processed, models.suite.config.restorer.doubt)
     image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
     sure = None
     if delivery.confidence:
         sampled = partial(_drawn, models, nearer, mean, features, fused)
-        error = _expected(mean, image, sampled, tuple(_part(plane, there) for plane in doubt), options)
+        error = _expected(mean, image, sampled, tuple(part_of(plane, there) for plane in doubt), options)
         sure = confidence(error)[(0, slice(None), *nearer.inner(scale))].cpu()
-    del mean, features, fused, doubt
+    del mean, features, fused, doubt, y
     image = image.clamp(0, 1)
     _relieve(tile, models)
-    image, y = _part(image, nearest.within(nearer, scale)), _part(y, nearest.within(near))
-    anchor = Anchor(y, before, weights, noise, work.grain.to(y.device), float(prior.processed))
+    image = part_of(image, nearest.within(nearer, scale))
     restored = held(image, anchor, nearest, models, options.consistency)
-    restored = refocused(restored, image, y, radius_px, prior, nearest, models, options.kept_blur)
+    restored = refocused(restored, image, anchor.y, radius_px, prior, nearest, models, options.kept_blur)
     if delivery.invented:
-        restored = with_split(restored, image, weights, nearest, models)
+        restored = with_split(restored, image, anchor.weights, nearest, models)
     return replace(restored, confidence=sure)
+
+
+def _anchor(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, models: Models) -> Anchor:
+    """What a tile's picture is held to, by SVKR's last round there."""
+    grain, numbers = work.grain.to(y.device), models.suite.config.consistency
+    noise = left_alone(state.noise, prior.gain, prior.processed, grain, numbers)
+    return Anchor(y, desharpen(y, prior.gain), state.weights, noise, grain, float(prior.processed))
+
+
+def _guess(to: Anchor, unexplained: Tensor, prior: PhotoPrior, models: Models) -> Tensor:
+    """The first guess of a tile, (1, 3, h s, w s)."""
+    level = guess_level(unexplained, prior.processed, models.suite.config.consistency)
+    return first_guess(to.before, field_operator(to.weights, models.dictionary), level)
 
 
 def _expected(
@@ -205,7 +208,7 @@ def _understood(
     """SVKR on the tile, then AMF nearer to its core; nothing else of the rounds stays in memory."""
     _relieve(tile, models)
     states = refine(work, tile, models, priors[:-1])
-    state = part_of(states[-1], near.within(tile))
+    state = state_within(states[-1], near.within(tile))
     _relieve(tile, models)
     fused = fuse(models, y, state, priors[-1], options)
     note(states, fused.gates[(..., *near.inner())])

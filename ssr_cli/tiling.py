@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 #: Tile origins are multiples of this, so that strided convolutions fall on the same pixels in every tile.
 ALIGNMENT = 8
 #: Smallest tile worth trying after an out-of-memory, LR pixels.
@@ -79,6 +81,12 @@ class Tile:
         top, left = self.padded.top - outer.padded.top, self.padded.left - outer.padded.left
         rows = slice(top * scale, (top + self.padded.height) * scale)
         return rows, slice(left * scale, (left + self.padded.width) * scale)
+
+
+def part_of(plane: Tensor, box: tuple[slice, slice]) -> Tensor:
+    """A part of a plane (..., h, w) that does not keep the rest in memory; the plane itself where it is all of it."""
+    part = plane[(..., *box)]
+    return plane if part.shape == plane.shape else part.clone()
 
 
 def side_that_fits(height: int, width: int, asked: int | None, overlap: int, most: int) -> int:

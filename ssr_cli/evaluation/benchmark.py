@@ -89,7 +89,7 @@ class Judge:
 
     @staticmethod
     def alone(photo: Tensor) -> Row:
-        """What needs no truth, of a photo (3, H, W): NIQE and its strongest pattern (dB); None where it is too small."""
+        """What needs no truth of a photo (3, H, W): NIQE and strongest pattern (dB); None where it is too small."""
         side = min(photo.shape[-2:])
         return {
             "niqe": niqe(photo) if side >= PATCH else None,
@@ -211,8 +211,8 @@ def score_pairs(
 
     Returns:
         A row per photo and method: `set`, `image`, `method`, `psnr_y` (dB), `ssim_y`, `lpips`, `niqe`,
-        `pattern_db`, `consistency_db`, `seconds`, `peak_mb`; the truth's has only `niqe` and `pattern_db`, the compact body's
-        only costs.
+        `pattern_db`, `consistency_db`, `seconds`, `peak_mb`; the truth has only `niqe` and `pattern_db`, the
+        compact body only costs.
 
     Raises:
         InputError: when pairs or outputs are missing or do not fit.

@@ -34,6 +34,15 @@ def test_a_pattern_of_any_period_and_direction_is_seen(down: float, across: floa
     assert float(pattern_distance(more, photos)) > 0
 
 
+def test_a_pattern_of_colours_alone_is_seen() -> None:
+    photos = _photos()
+    red_and_green = torch.tensor([0.114, -0.114 * 0.299 / 0.587, 0.0]).view(3, 1, 1) * 10
+    more = photos + red_and_green * _wave(14, 14)
+    assert strongest_pattern_db(more[0]) > strongest_pattern_db(photos[0]) + 3
+    grey = lambda rgb: (rgb * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)  # noqa: E731
+    assert torch.allclose(grey(more), grey(photos), atol=1e-6)
+
+
 def test_a_pattern_that_comes_and_goes_with_the_detail_is_seen_too() -> None:
     photos = _photos()
     detail = torch.randn(192, generator=torch.Generator().manual_seed(7))

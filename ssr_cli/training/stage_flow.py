@@ -30,7 +30,7 @@ _SOFTENED, _SOFT = 0.5, (0.4, 1.0)
 #: Weight of the texture's power at every fineness.
 _TEXTURE = 0.03
 #: Weight of how power is spread over fineness and direction: enough that no weave is worth what LPIPS gives for it.
-_PATTERNS = 0.1
+_PATTERNS = 0.2
 #: A point of the path and its time.
 Point = tuple[Tensor, Tensor]
 

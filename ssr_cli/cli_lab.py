@@ -38,6 +38,9 @@ def bench(
     kept: Annotated[
         bool, typer.Option("--kept", help="Only: how well --focus keep keeps blur on photos rendered out of focus.")
     ] = False,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Only: the error of pairs by tenths of --save-confidence.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON lines, one per image and method.")] = None,
     table: Annotated[Path | None, typer.Option(help="Markdown file for the table of means.")] = None,
     force: Force = False,
@@ -66,6 +69,7 @@ def bench(
         force=force,
         trial=trial,
         kept=kept,
+        confidence=confidence,
         depth=depth,
     )
     run(job, console_of(json))

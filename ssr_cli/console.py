@@ -14,6 +14,8 @@ from ssr_cli.errors import SsrError
 Mode = Literal["human", "json", "quiet"]
 #: Called with (what is being done, done, total).
 Tell = Callable[[str, int, int], None]
+#: Columns that a table in a file may have at most.
+_WIDEST = 1000
 
 
 def finite(value: Any) -> Any:
@@ -73,13 +75,18 @@ class Console:
         """A table on stdout, for people only: machines get objects."""
         if self.mode != "human":
             return
+        from rich.box import SIMPLE_HEAD
         from rich.console import Console as Rich
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        table = Table(*columns, title=title, title_justify="left")
+        folding = [Column(column, overflow="fold") for column in columns]  # letters may wrap, not vanish
+        table = Table(*folding, title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, pad_edge=False)
         for row in rows:
             table.add_row(*row)
-        Rich().print(table)
+        rich = Rich()
+        if not rich.is_terminal:  # a file or a pipe has no width, and nothing wraps there
+            rich.width = rich.measure(table, options=rich.options.update(max_width=_WIDEST)).maximum
+        rich.print(table)
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Tell]:

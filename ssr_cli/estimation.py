@@ -1,7 +1,7 @@
 """Steps 1 and 2 of the pipeline: depth of the whole photo, then SVKR round by round.
 
 Between rounds the whole photo speaks: its thin lens and the consensus of its kernels go into the next round. A photo
-larger than 600 x 600 is asked at windows that are spread evenly over it and do not depend on the tiles: a small part of
+larger than 592 x 592 is asked at windows that are spread evenly over it and do not depend on the tiles: a small part of
 a large photo is enough to fit four numbers and a mean, and the time for it does not outgrow that of the rest.
 """
 
@@ -36,7 +36,7 @@ _FIT_SAMPLES = 16_384
 _GRAIN_SIDE = 768
 #: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
 #: together they have this share of the photo.
-_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 600 * 600, 128, 24, 12, 1 / 24
+_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 592 * 592, 128, 24, 12, 1 / 24
 
 
 @dataclass(frozen=True)

@@ -382,9 +382,12 @@ def test_synthetic_sets_begin_with_the_depth_that_is_asked_for(tmp_path: Path, c
         (["--depth", "true"], "No pair has a true depth"),
         (["--depth", "none", "--rgbd"], "--depth belongs to pairs and synthetic sets"),
         (["--depth", "map.png"], "map.png is the depth of one photo"),
+        (["--confidence", "--kept"], "--kept and --confidence are two benches"),
+        (["--confidence", "--synthetic"], "--confidence scores pairs of photos alone"),
+        (["--confidence", "--ablate"], "--confidence scores pairs of photos alone"),
     ],
 )
-def test_a_depth_that_fits_nothing_is_refused(
+def test_what_does_not_go_together_is_refused(
     words: list[str], said: str, pairs_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:

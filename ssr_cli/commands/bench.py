@@ -42,6 +42,7 @@ class BenchJob:
     force: bool
     trial: bool = False
     kept: bool = False
+    confidence: bool = False
     depth: str = LITE
 
 
@@ -73,6 +74,10 @@ def run(job: BenchJob, console: Console) -> None:
         from ssr_cli.evaluation.kept_focus import score_kept
 
         score_kept(photos_of(job), models, job.options, job.limit, console, job.out)
+    elif job.confidence:
+        from ssr_cli.evaluation.sureness import score_confidence
+
+        score_confidence(job.folders, models, job.options, job.limit, console, job.out)
     else:
         rows = score_pictures(job, models, foreign, console)
         if job.table is not None:
@@ -89,8 +94,11 @@ def check(job: BenchJob) -> None:
         UsageError: naming it.
     """
     more = job.outputs or job.table or job.ablate
-    if job.depth != LITE and (job.rgbd or job.trial or job.kept):
-        raise UsageError("--depth belongs to pairs and synthetic sets.", "Leave out --rgbd, --trial and --kept.")
+    only = [name for name in ("rgbd", "trial", "kept", "confidence") if getattr(job, name)]
+    if len(only) > 1:
+        raise UsageError(f"--{only[0]} and --{only[1]} are two benches.", "Run one after the other.")
+    if job.depth != LITE and only:
+        raise UsageError("--depth belongs to pairs and synthetic sets.", f"Leave out --{only[0]}.")
     if job.depth == TRUE and not job.sets:
         raise UsageError("No pair has a true depth.", "Use --depth true with --synthetic.")
     if job.rgbd and (job.sets or more):
@@ -99,8 +107,10 @@ def check(job: BenchJob) -> None:
         raise UsageError(
             "--trial tries the kernels of synthetic sets.", "Use it with --synthetic, --sets and --out alone."
         )
-    if job.kept and (not job.sets or job.trial or more):
+    if job.kept and (not job.sets or more):
         raise UsageError("--kept renders sharp photos out of focus.", "Use it with --synthetic and --out alone.")
+    if job.confidence and (job.sets or more):
+        raise UsageError("--confidence scores pairs of photos alone.", "Use it with --limit and --out alone.")
 
 
 def named_folders(outputs: tuple[str, ...]) -> dict[str, Path]:

@@ -31,7 +31,7 @@ class RestorerConfig:
     decoder: tuple[int, ...] = (2, 2)
     conditions: tuple[int, ...] = (32, 48, 64)
     scale: int = 4
-    doubt: float = 0.25
+    doubt: float = 0.1
 
 
 def hedged(mean: Tensor, y: Tensor, processed: Tensor, doubt: float) -> Tensor:

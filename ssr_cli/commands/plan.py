@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak;
 #: fitted to the measured peaks of photos of one and of several tiles on a CPU.
-_BASE_MB, _WORK_KB = 370.0, 3.2
+_BASE_MB, _WORK_KB = 380.0, 4.8
 #: Bytes of an LR pixel of the whole photo: float32 colours, depth, the decoder's copy.
 _PHOTO_BYTES = 20
 #: Seconds for loading libraries and models.

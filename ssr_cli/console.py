@@ -85,7 +85,8 @@ class Console:
             table.add_row(*row)
         rich = Rich()
         if not rich.is_terminal:  # a file or a pipe has no width, and nothing wraps there
-            rich.width = rich.measure(table, options=rich.options.update(max_width=_WIDEST)).maximum
+            needed = rich.measure(table, options=rich.options.update(max_width=_WIDEST)).maximum
+            rich.width = max(needed, len(title))
         rich.print(table)
 
     @contextmanager

@@ -35,13 +35,25 @@ def _window(device: torch.device) -> Tensor:
     return window / window.square().mean().sqrt()
 
 
+@lru_cache(maxsize=1)
+def _radius() -> Tensor:
+    """Periods in a patch at every frequency of a real transform, (F,)."""
+    down, across = torch.fft.fftfreq(PATCH), torch.fft.rfftfreq(PATCH)
+    return PATCH * torch.hypot(down[:, None], across[None]).flatten()
+
+
 @lru_cache(maxsize=2)
 def _rings(device: torch.device) -> Tensor:
     """The mean over the ring of every fine frequency, (F, K): of all frequencies of a real transform, to those."""
-    down = PATCH * torch.fft.fftfreq(PATCH, device=device)
-    radius = torch.hypot(down[:, None], PATCH * torch.fft.rfftfreq(PATCH, device=device)[None]).flatten()
+    radius = _radius()
     member = ((radius[:, None] - radius[radius >= _COARSE]).abs() <= _RING).float()
-    return member / member.sum(0)
+    return (member / member.sum(0)).to(device)
+
+
+@lru_cache(maxsize=2)
+def _fine_places(device: torch.device) -> Tensor:
+    """Numbers of the fine frequencies, (K,)."""
+    return (_radius() >= _COARSE).nonzero()[:, 0].to(device)
 
 
 def _opponents(rgb: Tensor) -> Tensor:
@@ -61,9 +73,7 @@ def _powers(rgb: Tensor) -> Tensor:
 
 def _fine(powers: Tensor) -> Tensor:
     """Those of the fine frequencies, (3, patches, K)."""
-    down = PATCH * torch.fft.fftfreq(PATCH, device=powers.device)
-    radius = torch.hypot(down[:, None], PATCH * torch.fft.rfftfreq(PATCH, device=powers.device)[None]).flatten()
-    return powers[..., radius >= _COARSE]
+    return powers[..., _fine_places(powers.device)]
 
 
 def pattern_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -9,16 +9,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ssr_cli.diffusion.consistency import left_alone
 from ssr_cli.diffusion.stable import Window
 from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, prior_on, refine
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
 from ssr_cli.suite import Models
-from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
-from ssr_cli.tile_pass import cropped, fuse
+from ssr_cli.tile_end import Restored, held, refocused, with_split
+from ssr_cli.tile_pass import anchor_of, cropped, fuse
 from ssr_cli.tiling import ALIGNMENT, Box, Tile
 
 #: LR pixels per latent pixel.
@@ -72,9 +70,7 @@ def held_tile(
     y, _ = cut(work, tile, models)
     state = refine(work, tile, models, priors[:-1])[-1]
     image = whole[(None, slice(None), *read)].to(models.device)
-    prior, numbers = prior_on(priors[-1], y.device), models.suite.config.consistency
-    noise = left_alone(state.noise, prior.gain, prior.processed, work.grain.to(y.device), numbers)
-    anchor = Anchor(y, desharpen(y, prior.gain), state.weights, noise, work.grain.to(y.device), float(prior.processed))
+    anchor = anchor_of(work, y, state, prior_on(priors[-1], y.device), models)
     restored = held(image, anchor, tile, models, options.consistency)
     restored = refocused(restored, image, y, state.radius_px, priors[-1], tile, models, options.kept_blur)
     return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored

@@ -134,7 +134,7 @@ def restore_tile(
     y, _ = cut(work, near, models)
     state, fused = _understood(work, tile, near, y, models, options, priors, note)
     prior = prior_on(priors[-1], y.device)
-    anchor = _anchor(work, y, state, prior, models)
+    anchor = anchor_of(work, y, state, prior, models)
     guess = _guess(anchor, state.noise, prior, models)
     doubt, radius_px = (state.confidence_px, anchor.noise), part_of(state.radius_px, nearest.within(near))
     anchor = anchor.part(nearest.within(near))
@@ -163,7 +163,7 @@ def restore_tile(
     return replace(restored, confidence=sure)
 
 
-def _anchor(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, models: Models) -> Anchor:
+def anchor_of(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, models: Models) -> Anchor:
     """What a tile's picture is held to, by SVKR's last round there."""
     grain, numbers = work.grain.to(y.device), models.suite.config.consistency
     noise = left_alone(state.noise, prior.gain, prior.processed, grain, numbers)

@@ -20,7 +20,7 @@ from ssr_cli.evaluation.niqe import PATCH, niqe
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb, result_for
 from ssr_cli.evaluation.patterns import PATCH as PATTERN_PATCH
 from ssr_cli.evaluation.patterns import strongest_pattern_db
-from ssr_cli.evaluation.rows import Row, print_means, row_writer
+from ssr_cli.evaluation.rows import Row, collected, print_means
 from ssr_cli.evaluation.variants import our_options
 from ssr_cli.frames import DepthMap, Photo
 
@@ -232,12 +232,10 @@ def score_pairs(
         measure(first, models, options)  # the first run pays for warming up; no row does
         for method in timed.values():
             method(pairs[0], first, None)
-    rows: list[Row] = []
-    with row_writer(jsonl) as write, console.progress("Scoring") as tell:
-        for done, pair in enumerate(pairs):
-            tell(pair.name, done, len(pairs))
-            for row in score_pair(pair, methods, judge, options.scale, timed, depth):
-                rows.append(row)
-                write(row)
+
+    def score(pair: Pair) -> Iterator[Row]:
+        return score_pair(pair, methods, judge, options.scale, timed, depth)
+
+    rows = collected(pairs, lambda pair: pair.name, score, "Scoring", console, jsonl)
     print_means(rows, console)
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from torch import Tensor
 from ssr_cli.diffusion.focus import keep_focus, meant, reblurred
 from ssr_cli.evaluation.benchmark import bicubic
 from ssr_cli.evaluation.measuring import measure
-from ssr_cli.evaluation.rows import Row, row_writer
+from ssr_cli.evaluation.rows import Row, collected
 from ssr_cli.evaluation.scenes import SETS, Scene
 from ssr_cli.evaluation.synthetic import NOISE, load_sharp
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
@@ -123,13 +123,12 @@ def score_kept(
         InputError: when there are no photos, or one is unreadable or too small.
     """
     names, crops = load_sharp(photos, limit)
-    rows: list[Row] = []
-    with row_writer(jsonl) as write, console.progress("Keeping blur") as tell:
-        for index, name in enumerate(names):
-            tell(name, index, len(names))
-            for row in _score(SETS["defocus"](crops, index, 0, NOISE), models, options):
-                rows.append({"image": name, **row})
-                write(rows[-1])
+
+    def score(index: int) -> Iterator[Row]:
+        for row in _score(SETS["defocus"](crops, index, 0, NOISE), models, options):
+            yield {"image": names[index], **row}
+
+    rows = collected(range(len(names)), names.__getitem__, score, "Keeping blur", console, jsonl)
     cells = [(str(r["image"]), str(r["radii"]), *(f"{r[k]:.2f}" for k in KeptFocus.__dataclass_fields__)) for r in rows]
     console.table(
         f"kept blur ({len(names)} photos; those with too little background or subject are left out)",

@@ -63,12 +63,26 @@ def _opponents(rgb: Tensor) -> Tensor:
     return torch.stack((luma, red - green, blue - green))
 
 
+def patch_powers(planes: Tensor, window: Tensor) -> Tensor:
+    """Power at every frequency of a real transform of windowed patches side by side, without their means.
+
+    Args:
+        planes: (..., H, W), sides of at least n.
+        window: (n, n).
+
+    Returns:
+        (..., ny, nx, F), power per pixel if the window's mean square is 1.
+    """
+    n = len(window)
+    patches = planes.unfold(-2, n, n).unfold(-2, n, n)
+    patches = patches - patches.mean((-2, -1), keepdim=True)
+    spectrum = torch.view_as_real(torch.fft.rfft2(patches * window, norm="ortho"))
+    return spectrum.square().sum(-1).flatten(-2)
+
+
 def _powers(rgb: Tensor) -> Tensor:
     """Powers of the opponent colours of patches of a batch, (3, patches, F)."""
-    patches = _opponents(rgb).unfold(2, PATCH, PATCH).unfold(3, PATCH, PATCH).flatten(1, 3)
-    patches = (patches - patches.mean((-2, -1), keepdim=True)) * _window(rgb.device)
-    spectrum = torch.view_as_real(torch.fft.rfft2(patches, norm="ortho"))
-    return spectrum.square().sum(-1).flatten(2) + _UNSEEN
+    return patch_powers(_opponents(rgb), _window(rgb.device)).flatten(1, 3) + _UNSEEN
 
 
 def _fine(powers: Tensor) -> Tensor:

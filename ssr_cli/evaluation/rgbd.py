@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from ssr_cli.errors import InputError
 from ssr_cli.evaluation.metrics import edge_error, spearman
 from ssr_cli.evaluation.pairs import read_rgb
-from ssr_cli.evaluation.rows import Columns, Row, print_means, row_writer
+from ssr_cli.evaluation.rows import Columns, Row, collected, print_means
 from ssr_cli.frames import Photo
 
 if TYPE_CHECKING:
@@ -100,32 +100,33 @@ def score_depth(
     Raises:
         InputError: when photos or depths are missing, unreadable or of different shapes.
     """
-    from ssr_cli.pipeline import analyse
-
     work = [(folder, *pair) for folder in folders for pair in depth_pairs(folder)[:limit]]
-    rows: list[Row] = []
-    with row_writer(jsonl) as write, console.progress("Scoring depth") as tell:
-        for done, (folder, photo, depth) in enumerate(work):
-            tell(photo.name, done, len(work))
-            rgb, truth = read_rgb(photo), read_disparity(depth)
-            if rgb.shape[-2:] != truth.shape:
-                raise InputError(
-                    f"{depth} is not as large as {photo.name}.", "Photo and depth must match pixel by pixel."
-                )
-            rgb, truth = _smaller(rgb, truth)
-            found = analyse(Photo(rgb), models, options)
-            h, w = truth.shape
-            maps = {RAMP: torch.linspace(0, 1, h)[:, None].expand(h, w), BEFORE: found.depth_before.disparity}
-            maps |= {f"after round {t}": turn.depth.disparity for t, turn in enumerate(found.rounds, 1)}
-            for method, disparity in maps.items():
-                row: Row = {
-                    "set": folder.resolve().name,
-                    "image": photo.name,
-                    "method": method,
-                    "depth_spearman": spearman(disparity, truth),
-                    "depth_edge_error": edge_error(disparity.double(), truth),
-                }
-                rows.append(row)
-                write(row)
+
+    def score(piece: tuple[Path, Path, Path]) -> Iterator[Row]:
+        return _score(*piece, models, options)
+
+    rows = collected(work, lambda piece: piece[1].name, score, "Scoring depth", console, jsonl)
     print_means(rows, console, _FIGURES, "depth")
     return rows
+
+
+def _score(folder: Path, photo: Path, depth: Path, models: Models, options: UpscaleOptions) -> Iterator[Row]:
+    """Rows of a photo."""
+    from ssr_cli.pipeline import analyse
+
+    rgb, truth = read_rgb(photo), read_disparity(depth)
+    if rgb.shape[-2:] != truth.shape:
+        raise InputError(f"{depth} is not as large as {photo.name}.", "Photo and depth must match pixel by pixel.")
+    rgb, truth = _smaller(rgb, truth)
+    found = analyse(Photo(rgb), models, options)
+    h, w = truth.shape
+    maps = {RAMP: torch.linspace(0, 1, h)[:, None].expand(h, w), BEFORE: found.depth_before.disparity}
+    maps |= {f"after round {t}": turn.depth.disparity for t, turn in enumerate(found.rounds, 1)}
+    for method, disparity in maps.items():
+        yield {
+            "set": folder.resolve().name,
+            "image": photo.name,
+            "method": method,
+            "depth_spearman": spearman(disparity, truth),
+            "depth_edge_error": edge_error(disparity.double(), truth),
+        }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ssr_cli.console import finite
 from ssr_cli.errors import OutputError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: One photo under one method: `set`, `image`, `method`, then figures (None where not measured).
 Row = dict[str, Any]
 
+T = TypeVar("T")
 #: Figures of a printed table with their heading and digits.
 Columns = dict[str, tuple[str, int]]
 _COLUMNS: Columns = {
@@ -53,6 +54,37 @@ def row_writer(path: Path | None) -> Iterator[Callable[[Row], None]]:
             file.flush()
 
         yield write
+
+
+def collected(
+    work: Sequence[T],
+    name: Callable[[T], str],
+    score: Callable[[T], Iterable[Row]],
+    title: str,
+    console: Console,
+    jsonl: Path | None,
+) -> list[Row]:
+    """Score one piece of work after the other; each row is written the moment it is known.
+
+    Args:
+        work: what is to be scored.
+        name: what a piece is called while it is.
+        score: its rows.
+        title: of the progress.
+        console: shows it.
+        jsonl: file that gets each row, or None.
+
+    Raises:
+        OutputError: when `jsonl` cannot be written.
+    """
+    rows: list[Row] = []
+    with row_writer(jsonl) as write, console.progress(title) as tell:
+        for done, piece in enumerate(work):
+            tell(name(piece), done, len(work))
+            for row in score(piece):
+                rows.append(row)
+                write(row)
+    return rows
 
 
 def means(rows: Sequence[Row], figures: Sequence[str] = tuple(_COLUMNS)) -> list[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ssr_cli.evaluation.deciles import error_deciles, rises
 from ssr_cli.evaluation.pairs import Pair, first_of_each, read_rgb
-from ssr_cli.evaluation.rows import Row, row_writer
+from ssr_cli.evaluation.rows import Row, collected
 from ssr_cli.frames import Photo
 from ssr_cli.settings import Delivery
 
@@ -57,14 +57,13 @@ def score_confidence(
         InputError: when pairs are missing or do not fit.
     """
     pairs = first_of_each(folders, limit)
-    rows: list[Row] = []
     found: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    with row_writer(jsonl) as write, console.progress("Asking how sure") as tell:
-        for done, pair in enumerate(pairs):
-            tell(pair.name, done, len(pairs))
-            found.setdefault(pair.folder, []).append(_sure_and_wrong(pair, models, options))
-            rows.append(_row(pair.folder, pair.name, *found[pair.folder][-1]))
-            write(rows[-1])
+
+    def score(pair: Pair) -> Iterator[Row]:
+        found.setdefault(pair.folder, []).append(_sure_and_wrong(pair, models, options))
+        yield _row(pair.folder, pair.name, *found[pair.folder][-1])
+
+    rows = collected(pairs, lambda pair: pair.name, score, "Asking how sure", console, jsonl)
     for name, planes in found.items():
         whole = _row(name, None, *(torch.cat(parts) for parts in zip(*planes, strict=True)))
         alone = sum(row["rises"] for row in rows if row["set"] == name)

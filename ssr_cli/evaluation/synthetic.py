@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from ssr_cli.evaluation.kernel_errors import kernel_figures
 from ssr_cli.evaluation.measuring import measure
 from ssr_cli.evaluation.metrics import edge_error, spearman
 from ssr_cli.evaluation.pairs import read_rgb
-from ssr_cli.evaluation.rows import Row, cell, print_means, row_writer
+from ssr_cli.evaluation.rows import Row, cell, collected, print_means
 from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, measured_shake, square_crops
 from ssr_cli.evaluation.variants import our_options
 from ssr_cli.frames import DepthMap, Photo
@@ -176,17 +176,19 @@ def score_synthetic(
     makers = SETS | ({"shake": measured_shake(shakes)} if shakes else {})
     names, crops = load_sharp(photos, limit)
     judge = Judge(lpips_weights, resolve_device(options.device))
-    rows: list[Row] = []
     work = [(kind, i) for kind in sets for i in range(len(names))]
-    with row_writer(jsonl) as write, console.progress("Scoring synthetic sets") as tell:
-        for done, (kind, index) in enumerate(work):
-            tell(f"{kind} {names[index]}", done, len(work))
-            scene = makers[kind](crops, index, seed, NOISE)
-            if done == 0 and models is not None:
-                measure(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
-            for row in _score_scene(scene, models, options, judge, ablate, depth):
-                rows.append({"set": kind, "image": names[index], **row})
-                write(rows[-1])
+
+    def score(piece: tuple[str, int]) -> Iterator[Row]:
+        kind, index = piece
+        scene = makers[kind](crops, index, seed, NOISE)
+        if piece is work[0] and models is not None:
+            measure(scene.truth.lr, models, options)  # the first run pays for warming up; no row does
+        for row in _score_scene(scene, models, options, judge, ablate, depth):
+            yield {"set": kind, "image": names[index], **row}
+
+    rows = collected(
+        work, lambda piece: f"{piece[0]} {names[piece[1]]}", score, "Scoring synthetic sets", console, jsonl
+    )
     print_means(rows, console)
     print_rounds(rows, console)
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.errors import UsageError
-from ssr_cli.evaluation.rows import Row, row_writer
+from ssr_cli.evaluation.rows import Row, collected
 from ssr_cli.evaluation.scenes import SETS, Scene
 from ssr_cli.evaluation.synthetic import NOISE, load_sharp
 from ssr_cli.physics import spectra
@@ -95,14 +95,14 @@ def score_verdicts(
     if unknown := [name for name in sets if name not in SETS]:
         raise UsageError(f"There is no set {unknown[0]!r}.", f"Choose from {', '.join(SETS)}.")
     names, crops = load_sharp(photos, limit)
-    rows: list[Row] = []
     work = [(kind, i) for kind in sets for i in range(len(names))]
-    with row_writer(jsonl) as write, console.progress("Trying kernels") as tell:
-        for done, (kind, index) in enumerate(work):
-            tell(f"{kind} {names[index]}", done, len(work))
-            for row in verdicts(SETS[kind](crops, index, 0, NOISE), kind != "defocus"):
-                rows.append({"set": kind, "image": names[index], **row})
-                write(rows[-1])
+
+    def score(piece: tuple[str, int]) -> Iterator[Row]:
+        kind, index = piece
+        for row in verdicts(SETS[kind](crops, index, 0, NOISE), kind != "defocus"):
+            yield {"set": kind, "image": names[index], **row}
+
+    rows = collected(work, lambda piece: f"{piece[0]} {names[piece[1]]}", score, "Trying kernels", console, jsonl)
     _print(rows, console)
     return rows
 

@@ -12,10 +12,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ssr_cli.evaluation.patterns import patch_powers
 from ssr_cli.physics.spectra import LUMA
 
-#: Side of a patch and the step between patches, HR pixels.
-_PATCH, _STRIDE = 32, 32
+#: Side of a patch, HR pixels.
+_PATCH = 32
 #: Rings of frequencies, cycles per pixel.
 _RINGS = (0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
 #: Power per pixel below which detail cannot be seen: a quarter of a grey level.
@@ -46,11 +47,7 @@ def log_powers(rgb: Tensor) -> Tensor:
     """
     window, member = _rings(rgb.device)
     luma = (rgb.float() * rgb.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(1)
-    patches = luma.unfold(1, _PATCH, _STRIDE).unfold(2, _PATCH, _STRIDE)
-    patches = patches - patches.mean((-2, -1), keepdim=True)
-    spectrum = torch.view_as_real(torch.fft.rfft2(patches * window, norm="ortho"))
-    power = spectrum.square().sum(-1).flatten(-2) @ member
-    return (power + _UNSEEN).log().movedim(-1, 1)
+    return (patch_powers(luma, window) @ member + _UNSEEN).log().movedim(-1, 1)
 
 
 def texture_distance(a: Tensor, b: Tensor) -> Tensor:

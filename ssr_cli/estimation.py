@@ -89,7 +89,8 @@ def prepare(
     """
     rgb = photo.rgb[None]
     if given is None:
-        depth = models.suite.depth.estimate(rgb.to(models.device)).cpu()
+        with models.networks():
+            depth = models.suite.depth.estimate(rgb.to(models.device)).float().cpu()
     else:
         depth = given.disparity[None, None].clamp(0, 1)
     middle = _middle(photo.rgb)
@@ -138,11 +139,12 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
     """
     svkr = models.suite.svkr
     run = work.kept.get(tile)
-    if run is None:
-        told = (plane.to(models.device) for plane in (work.processed, work.grain))
-        run = svkr.begin(*cut(work, tile, models), *told)
-    for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
-        svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
+    with models.networks():
+        if run is None:
+            told = (plane.to(models.device) for plane in (work.processed, work.grain))
+            run = svkr.begin(*cut(work, tile, models), *told)
+        for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
+            svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
     if work.tiles == [tile]:
         work.kept[tile] = run
     return run.states

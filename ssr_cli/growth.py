@@ -1,4 +1,5 @@
-"""Checkpoints of older versions: layers that have gained inputs or outputs since are grown, not refused."""
+"""Checkpoints of older versions: layers that have gained inputs or outputs since are grown, not refused; and networks
+that have gained blocks since begin from them, when they are trained on."""
 
 from __future__ import annotations
 
@@ -28,3 +29,18 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
         out[name] = torch.zeros(shape, dtype=old.dtype)
         out[name][tuple(slice(n) for n in old.shape)] = old
     return out
+
+
+def begun_from(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a network that is to be trained on, from a checkpoint that may lack some of its blocks.
+
+    Residual blocks begin at nothing, so a network with more of them answers as the checkpoint's did.
+
+    Args:
+        state: the checkpoint's tensors by name.
+        fresh: those of the network as it was built.
+
+    Returns:
+        The checkpoint's tensors, grown, and fresh ones where it has none.
+    """
+    return {**fresh, **grown(state, fresh)}

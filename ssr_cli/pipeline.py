@@ -49,6 +49,7 @@ def tile_side(height: int, width: int, options: UpscaleOptions, device: torch.de
 
 def _begun(photo: Photo, models: Models, options: UpscaleOptions, depth: DepthMap | None) -> tuple[Work, Recovery]:
     """Step 1, on a device that suffices for it."""
+    models = replace(models, precision=getattr(torch, options.precision))
     incidents: list[str] = []
     size = (photo.height + -photo.height % 8, photo.width + -photo.width % 8)
     recovery = Recovery(models, incidents, size, OVERLAP)

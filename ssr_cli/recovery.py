@@ -1,4 +1,4 @@
-"""When memory runs out or a tile comes out wrong: smaller tiles, then the CPU, but never a bad photo.
+"""When memory runs out or a tile comes out wrong: float32, smaller tiles, then the CPU, but never a bad photo.
 
 Recovery is local: tiles agree with the whole photo whatever their size, so only the tile in question is made again.
 """
@@ -9,6 +9,7 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -46,9 +47,10 @@ def checked(core: Tensor, photo: Tensor) -> Tensor:
 
 
 def on_cpu(models: Models) -> Models:
-    """The same models on the CPU, in float32."""
+    """The same models on the CPU, all of it in float32."""
     cpu = torch.device("cpu")
-    return replace(models, suite=copy.deepcopy(models.suite).to(cpu, torch.float32), device=cpu)
+    suite = copy.deepcopy(models.suite).to(cpu, torch.float32)
+    return replace(models, suite=suite, device=cpu, precision=torch.float32)
 
 
 class Recovery:
@@ -99,7 +101,7 @@ class Recovery:
     def _tried(self, piece: Tile, attempt: Callable[[Tile, Models], T], last: bool) -> list[T]:
         """One attempt on the device and, if there is no smaller one, on the CPU; nothing if it should be divided."""
         try:
-            return [attempt(piece, self.models)]
+            return [self._attempted(partial(attempt, piece))]
         except (RuntimeError, MemoryError) as error:
             self._write_down(error)
             full = is_out_of_memory(error)
@@ -111,6 +113,20 @@ class Recovery:
             self.models = self._spared() if last else self.models
         # beyond the block, so that the failed attempt's tensors are free
         return [self._on_cpu(piece, attempt)] if last else []
+
+    def _attempted(self, attempt: Callable[[Models], T]) -> T:
+        """An attempt on the device; if what comes out is wrong, once more with float32 numbers.
+
+        Raises:
+            BadTile: if that was wrong too.
+        """
+        try:
+            return attempt(self.models)
+        except BadTile as error:
+            if self.models.precision == torch.float32:
+                raise
+            self._write_down(error)
+        return attempt(replace(self.models, precision=torch.float32))
 
     def _on_cpu(self, piece: Tile, attempt: Callable[[Tile, Models], T]) -> T:
         """The last resort."""
@@ -128,7 +144,7 @@ class Recovery:
             DeviceError: when that did not help either.
         """
         try:
-            return attempt(self.models)
+            return self._attempted(attempt)
         except (RuntimeError, MemoryError) as error:
             self._write_down(error)
             if not self._movable():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -90,12 +91,19 @@ class Models:
         dictionary: of kernels.
         device: where they are.
         stable: a Stable Diffusion prior that takes the flow's place, or None.
+        precision: what the lite networks compute with, where `networks` is entered. Physics stays in float32.
     """
 
     suite: Suite
     dictionary: KernelDictionary
     device: torch.device
     stable: StablePrior | None = None
+    precision: torch.dtype = torch.float32
+
+    def networks(self) -> AbstractContextManager[object]:
+        """What networks are to be called in: sums are float32 in any case, factors are of `precision`."""
+        lower = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision) if lower else nullcontext()
 
 
 def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:

@@ -20,7 +20,6 @@ from ssr_cli.estimation import Work, cut, prior_on, refine
 from ssr_cli.memory import release
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.models.restorer import hedged
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
@@ -75,14 +74,16 @@ def fuse(models: Models, y: Tensor, state: RoundState, prior: PhotoPrior, option
     amf, prior, drop = models.suite.amf, prior_on(prior, y.device), counted(options, models)
     height, width = y.shape[-2:]
     if y.device.type != "cpu" or height <= _STRIP + _REACH:
-        whole: Fused = amf(y, state, prior, drop)
+        with models.networks():
+            whole: Fused = amf(y, state, prior, drop)
         return whole
     strips = []
     for top in range(0, height, _STRIP):
         bottom = min(height, top + _STRIP)
         first, last = max(0, top - _REACH), min(height, bottom + _REACH)
         part = RoundState(*(getattr(state, f.name)[..., first:last, :] for f in fields(RoundState)))
-        fused = amf(y[..., first:last, :], part, prior, drop)
+        with models.networks():
+            fused = amf(y[..., first:last, :], part, prior, drop)
         strips.append(cropped(fused, slice(top - first, bottom - first), slice(0, width)))
     pyramid = [torch.cat(level, 2) for level in zip(*(strip.pyramid for strip in strips), strict=True)]
     return Fused(pyramid, torch.cat([strip.gates for strip in strips], 2))
@@ -101,7 +102,8 @@ def _drawn(models: Models, tile: Tile, mean: Tensor, features: Tensor, fused: Fu
     """A sample of the flow around a tile's mean."""
     flow, scale = models.suite.flow, models.dictionary.scale
     start = _noisy(mean, options.seed, flow.config.noise, tile.padded.top * scale, tile.padded.left * scale)
-    return sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
+    with models.networks():
+        return sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
 
 
 def restore_tile(
@@ -140,12 +142,12 @@ def restore_tile(
     anchor = anchor.part(nearest.within(near))
     del state
     _relieve(tile, models)
-    mean, features = models.suite.restorer(y, fused, guess)
+    with models.networks():
+        mean, features = models.suite.restorer(y, fused, guess, prior.processed)
     del guess
     there = nearer.within(near)
     mean, features, fused = part_of(mean, nearer.within(near, scale)), part_of(features, there), cropped(fused, *there)
     _relieve(tile, models)
-    mean = hedged(mean, part_of(y, there), prior.processed, models.suite.config.restorer.doubt)
     image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
     sure = None
     if delivery.confidence:

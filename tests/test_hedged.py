@@ -9,24 +9,27 @@ import torch
 
 from ssr_cli import pipeline
 from ssr_cli.frames import Photo
+from ssr_cli.models.amf import Fused
 from ssr_cli.models.blocks import upscale_bicubic
-from ssr_cli.models.restorer import hedged
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models
 
 
-def test_as_much_is_taken_back_as_a_camera_is_likely() -> None:
-    y, mean = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 32, 32)
-    result = hedged(mean, y, torch.tensor([0.0, 0.5, 1.0]), 0.4)
+def test_as_much_is_taken_back_as_a_camera_is_likely(tiny_models) -> None:
+    restorer = _with(tiny_models, 0.4).suite.restorer
+    y, guess = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 32, 32)
+    fused = Fused([torch.rand(3, 6, 8 // n, 8 // n) for n in (1, 2, 4)], torch.rand(3, 3, 8, 8))
+    whole, features = restorer(y, fused, guess)
+    result, same = restorer(y, fused, guess, torch.tensor([0.0, 0.5, 1.0]))
     plain = upscale_bicubic(y, 4)
+    assert torch.equal(features, same)
     for i, share in enumerate((0.0, 0.2, 0.4)):
-        assert torch.allclose(result[i], (1 - share) * mean[i] + share * plain[i], atol=1e-6)
-    assert hedged(mean, y, torch.ones(3), 0.0) is mean
+        assert torch.allclose(result[i], (1 - share) * whole[i] + share * plain[i], atol=1e-6)
 
 
 def _with(models: Models, doubt: float) -> Models:
     config = replace(models.suite.config, restorer=replace(models.suite.config.restorer, doubt=doubt))
-    models.suite.config = config
+    models.suite.config, models.suite.restorer.config = config, config.restorer
     return models
 
 

@@ -31,8 +31,8 @@ class FlowConfig:
     """
 
     widths: tuple[int, ...] = (48, 80, 128)
-    encoder: tuple[int, ...] = (1, 2, 2)
-    decoder: tuple[int, ...] = (2, 1)
+    encoder: tuple[int, ...] = (2, 2, 3)
+    decoder: tuple[int, ...] = (6, 2)
     conditions: tuple[int, ...] = (32, 48, 64)
     features: int = 48
     noise: float = 0.1

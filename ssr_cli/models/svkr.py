@@ -219,7 +219,8 @@ class Svkr(nn.Module):
             spectral = spectral_cues(y, estimate_noises(y.float()) if noise is None else noise)
             # What makes spectra likely there is optics and noise: of what a camera does to pixels it knows nothing.
             spectral = spectral * (1 - processed.to(spectral))[:, None, None, None]
-        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, blur_cues(y), told, spectral], 1)), depth)
+            cues = blur_cues(y)  # small differences of large values
+        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1)), depth)
 
     def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
         """Run the next round and keep its state in `run`.

@@ -67,10 +67,10 @@ def camera_blur(rng: np.random.Generator) -> Tensor:
     """What lens, optical low-pass and demosaicing do to a camera's pixels, before it sharpens.
 
     Measured on RealSR and DRealSR as the transfer from true photos to photos: 1.1 at 0.1 cycles per LR pixel, 0.3 to
-    0.6 at 0.3, 0.1 to 0.3 at 0.4. That is a Gaussian of 2.2 to 3.8 and of 2.9 to 5.1 HR pixels (nine of ten), then
-    unsharp masking, and as much as true photos, pixel for pixel, have lost.
+    0.6 at 0.3, 0.1 to 0.3 at 0.4. That is a Gaussian of 2.5 to 3.9 and of 3.0 to 4.6 HR pixels (eight of ten), then
+    unsharp masking.
     """
-    sigma = float(rng.uniform(2.5, 4.6))
+    sigma = float(rng.uniform(2.4, 4.4))
     return shapes.gaussian(sigma, sigma * float(rng.uniform(0.88, 1.0)), float(rng.uniform(0, math.pi)))
 
 

@@ -28,7 +28,7 @@ _LACKING = (0.0, 0.5)
 #: Share of cameras' sharpening that is as strong as their blur asks for; the rest knows nothing of it.
 _MATCHED = 0.8
 #: Largest transfer of such a camera, true photo to photo, at any frequency; strongest mask.
-_PEAK, _STRONGEST = (1.04, 1.3), 3.0
+_PEAK, _STRONGEST = (1.05, 1.35), 3.0
 
 
 class Origin(IntEnum):
@@ -206,7 +206,7 @@ def shoot(
     twice = camera & crisp & (rng.random(b) < 0.2)
     # Software sharpens pictures that are sharp already less, and finer.
     drawn = np.where(camera, rng.uniform(0.3, 1.6, b), rng.uniform(0.1, 1.0, b))
-    masks = np.where(camera, rng.uniform(0.6, 2.0, b), rng.uniform(0.4, 1.1, b))
+    masks = np.where(camera, rng.uniform(0.7, 2.6, b), rng.uniform(0.4, 1.1, b))
     if blur is not None:
         matched = camera & (rng.random(b) < _MATCHED)
         drawn = np.where(matched, answering(blur, masks, rng.uniform(*_PEAK, b)), drawn)

@@ -30,7 +30,7 @@ _SIZE = 512
 #: How often training tells the whole truth of whether a camera processed a photo.
 _SURE = 0.6
 #: How often, of two places in cameras' scenes, the sharper one is taken: photos are focused on what they show.
-_IN_FOCUS = 0.7
+_IN_FOCUS = 0.9
 #: Share of a crop that is sharper than what a camera's sharpening answers.
 _SHARPEST = 0.1
 #: Scene, row and column of a crop's corner.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ssr_cli.errors import UsageError, WeightsError
-from ssr_cli.growth import grown
+from ssr_cli.growth import begun_from
 from ssr_cli.suite import Suite, SuiteConfig
 from ssr_cli.training.crispness import crispest
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
@@ -46,7 +46,7 @@ def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, .
     torch.manual_seed(options.seed)
     suite = Suite(SuiteConfig())
     if options.init is not None:
-        suite.load_state_dict(grown(load_checkpoint(options.init).state, suite.state_dict()))
+        suite.load_state_dict(begun_from(load_checkpoint(options.init).state, suite.state_dict()))
     for name in ("depth", "svkr", "restorer", "flow"):
         path = state_file(options, name)
         if path.exists():

@@ -16,7 +16,6 @@ from torch import Tensor
 from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.models.restorer import hedged
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.sharpening import desharpen
@@ -72,8 +71,8 @@ def frozen_mean(suite: Suite, crops: Crops, told: Conditions) -> tuple[Tensor, T
     """What frozen AMF and restorer make of crops: the mean, hedged as in use, features and AMF's condition."""
     with torch.no_grad():
         fused = suite.amf(crops.lr, told.state, told.prior)
-        mean, features = suite.restorer(crops.lr, fused, told.guess)
-        return hedged(mean, crops.lr, told.prior.processed, suite.config.restorer.doubt), features, fused
+        mean, features = suite.restorer(crops.lr, fused, told.guess, told.prior.processed)
+        return mean, features, fused
 
 
 def draw(

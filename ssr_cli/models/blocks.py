@@ -5,7 +5,7 @@ No normalisation over space or batch and no global attention: a tile gives what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,37 @@ from torch import Tensor, nn
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """3 x 3 convolution that keeps the size."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+#: Rows of a strip.
+_STRIP = 64
+
+
+def in_strips(layer: nn.Conv2d, inputs: Callable[[slice], Tensor], height: int) -> Tensor:
+    """A 3 x 3 convolution of an input that is too wide to be there as a whole: it is made a strip of rows at a time.
+
+    Args:
+        layer: see `conv3`.
+        inputs: gives rows of the input, (B, C, rows, w).
+        height: rows of all of it.
+
+    Returns:
+        (B, C', height, w), what the convolution of the whole gives.
+    """
+    if torch.is_grad_enabled() or height <= _STRIP:
+        whole: Tensor = layer(inputs(slice(0, height)))
+        return whole
+    out: Tensor | None = None
+    for top in range(0, height, _STRIP):
+        bottom = min(height, top + _STRIP)
+        first, last = max(0, top - 1), min(height, bottom + 1)  # a row more on either side, where there is one
+        strip = layer(inputs(slice(first, last)))[..., top - first : bottom - first, :]
+        if out is None:
+            shape = (len(strip), strip.shape[1], height, strip.shape[-1])
+            out = strip.new_empty(shape).to(memory_format=torch.channels_last)
+        out[..., top:bottom, :] = strip
+    assert out is not None
+    return out
 
 
 def zeroed(conv: nn.Conv2d) -> nn.Conv2d:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, UNet, conv3, local_gradient, zeroed
+from ssr_cli.models.blocks import ResBlock, UNet, conv3, in_strips, local_gradient, zeroed
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.spectral import PLANES, spectral_cues
 from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
@@ -149,9 +149,15 @@ class Refinement(nn.Module):
         Returns:
             The state after the round.
         """
-        told = _spread_prior(prior, depth, code)
-        h = F.silu(self.enter(torch.cat([features, depth, local_gradient(depth), code, told], 1)))
-        h = self.block2(self.block1(h))
+        lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth) / 4
+        told = _told(prior, code)
+        planes = [features, depth, local_gradient(depth), code, lens]
+
+        def evidence(rows: slice) -> Tensor:
+            strip = [plane[..., rows, :] for plane in planes]
+            return torch.cat([*strip, told[:, :, None, None].expand(-1, -1, *strip[0].shape[-2:])], 1)
+
+        h = self.block2(self.block1(F.silu(in_strips(self.enter, evidence, depth.shape[-2]))))
         atoms = len(dictionary.codes)
         logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
         weights = torch.softmax(logits, 1)
@@ -160,9 +166,12 @@ class Refinement(nn.Module):
         radius = (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         confidence = F.softplus(doubt) + 0.02
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
-        lens = told[:, :1] if prior is None else prior.radius_of(depth) / 4
-        seen = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
-        delta = self.depth_head(self.depth_block(F.silu(self.depth_enter(torch.cat(seen, 1)))))
+        found = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
+
+        def seen(rows: slice) -> Tensor:
+            return torch.cat([plane[..., rows, :] for plane in found], 1)
+
+        delta = self.depth_head(self.depth_block(F.silu(in_strips(self.depth_enter, seen, depth.shape[-2]))))
         # Outside 0..1 there is no depth, but the gradient must not die there.
         refined = depth + delta.float()
         refined = refined + (refined.clamp(0, 1) - refined).detach()
@@ -171,14 +180,12 @@ class Refinement(nn.Module):
         )
 
 
-def _spread_prior(prior: PhotoPrior | None, depth: Tensor, code: Tensor) -> Tensor:
-    """The photo-wide statements as planes (B, 6 + P, h, w): lens radius, residual, mean radius, flag, code, gain."""
-    b, _, h, w = depth.shape
+def _told(prior: PhotoPrior | None, code: Tensor) -> Tensor:
+    """The statements about whole photos (B, 5 + P): lens residual, mean radius, flag, code, gain; zeros before any."""
     if prior is None:
-        return torch.zeros(b, 6 + code.shape[1], h, w, device=depth.device, dtype=code.dtype)
-    planes = torch.stack([prior.residual_px, prior.radius_px / 4, torch.ones_like(prior.alpha)], 1)
-    wide = torch.cat([planes, prior.code, prior.gain], 1)[:, :, None, None].expand(-1, -1, h, w)
-    return torch.cat([prior.radius_of(depth) / 4, wide], 1)
+        return torch.zeros(len(code), 5 + code.shape[1], device=code.device, dtype=code.dtype)
+    numbers = torch.stack([prior.residual_px, prior.radius_px / 4, torch.ones_like(prior.alpha)], 1)
+    return torch.cat([numbers, prior.code, prior.gain], 1)
 
 
 @dataclass(frozen=True)

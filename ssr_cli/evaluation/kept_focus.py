@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.diffusion.focus import keep_focus, meant, reblurred
+from ssr_cli.diffusion.focus import keep_focus, reblurred
 from ssr_cli.evaluation.benchmark import bicubic
 from ssr_cli.evaluation.measuring import measure
 from ssr_cli.evaluation.rows import Row, collected
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _TRIED = tuple(0.1 * i for i in range(2, 61))
 #: Fewer pixels than these are no background, or no subject.
 LEAST_PIXELS = 1500
+#: True blur radii beyond the sharpest place's up to which a place is of the subject, and from which on of the
+#: background, HR px: beyond the second no eye takes it for sharp.
+_SUBJECT_PX, _BACKGROUND_PX = 1.6, 3.4
 #: LR pixels around a border between the two that count as neither.
 _MARGIN = 4
 
@@ -49,9 +52,9 @@ class KeptFocus:
 
 def regions(radius_px: Tensor, sharpest_px: float, scale: int) -> tuple[Tensor, Tensor]:
     """Background and subject (H, W), away from the border between them, from true radii (h, w) in HR px."""
-    sure = meant(radius_px[None, None], torch.tensor([sharpest_px]))
+    beyond = (radius_px - sharpest_px)[None, None]
     apart = []
-    for wanted in (sure > 0.99, sure < 0.01):
+    for wanted in (beyond > _BACKGROUND_PX, beyond < _SUBJECT_PX):
         side = 2 * _MARGIN + 1
         lost = F.max_pool2d((~wanted).float(), side, 1, _MARGIN) > 0
         apart.append(F.interpolate((~lost).float(), scale_factor=scale)[0, 0] > 0.5)

@@ -35,6 +35,8 @@ class SvkrStage:
     adversary: Adversary | None = None
 
     def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
+        for turn in model.rounds.children():
+            turn.depth_step = 1.0  # type: ignore[assignment]
         self.trained: nn.Module = model
         self.networks: tuple[nn.Module, ...] = (model.encoder, *model.rounds)
         self.pool = pool

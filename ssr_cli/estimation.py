@@ -1,7 +1,7 @@
 """Steps 1 and 2 of the pipeline: depth of the whole photo, then SVKR round by round.
 
 Between rounds the whole photo speaks: its thin lens and the consensus of its kernels go into the next round. A photo
-larger than 592 x 592 is asked at windows that are spread evenly over it and do not depend on the tiles: a small part of
+larger than 600 x 600 is asked at windows that are spread evenly over it and do not depend on the tiles: a small part of
 a large photo is enough to fit four numbers and a mean, and the time for it does not outgrow that of the rest.
 """
 
@@ -29,14 +29,16 @@ from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
 Progress = Callable[[str, int, int], None]
 
 #: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
-OVERLAP = 48
+OVERLAP = 40
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
 #: Side of the middle part that a photo's grain is measured in.
 _GRAIN_SIDE = 768
 #: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
 #: together they have this share of the photo.
-_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 592 * 592, 128, 24, 12, 1 / 24
+_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 600 * 600, 128, 24, 8, 1 / 32
+#: LR pixels of windows, surroundings included, whose rounds so far are kept for the next one: some 600 bytes each.
+_KEPT_PIXELS = 400_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class Work:
         tiles: what is worked on at a time.
         grain: (1,) standard deviation of the photo's own noise, encoded units.
         processed: (1,) probability that these are a camera's pixels, which it processed.
-        kept: the rounds so far of a photo that is one tile; with more tiles they would not fit in memory.
+        keeping: tiles whose rounds so far are kept for the next: the only one of a small photo, and the windows that
+            a large one is asked at. Those of all tiles would not fit in memory.
+        kept: the rounds of those.
     """
 
     photo: Tensor
@@ -57,6 +61,7 @@ class Work:
     tiles: list[Tile]
     grain: Tensor
     processed: Tensor
+    keeping: set[Tile] = field(default_factory=set)
     kept: dict[Tile, Refining] = field(default_factory=dict)
 
     @property
@@ -96,7 +101,8 @@ def prepare(
     middle = _middle(photo.rgb)
     seen = processed_by_camera(middle) if processed is None else processed
     work = Work(rgb, depth, [], torch.tensor([estimate_noise(middle)]), torch.tensor([seen]))
-    return replace(work, tiles=plan_tiles(*work.size, tile, OVERLAP))
+    tiles = plan_tiles(*work.size, tile, OVERLAP)
+    return replace(work, tiles=tiles, keeping=set(tiles) if len(tiles) == 1 else set())
 
 
 def _middle(rgb: Tensor) -> Tensor:
@@ -139,13 +145,15 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
     """
     svkr = models.suite.svkr
     run = work.kept.get(tile)
+    if run is not None and (run.features.device, run.features.dtype) != (models.device, models.precision):
+        run = None  # of an attempt that failed
     with models.networks():
         if run is None:
             told = (plane.to(models.device) for plane in (work.processed, work.grain))
             run = svkr.begin(*cut(work, tile, models), *told)
         for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
             svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
-    if work.tiles == [tile]:
+    if tile in work.keeping:
         work.kept[tile] = run
     return run.states
 
@@ -175,9 +183,10 @@ def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models
     return found
 
 
-def _fit(work: Work, priors: list[PhotoPrior], recovery: Recovery, tell: Callable[[int, int], None]) -> PhotoPrior:
+def _fit(
+    work: Work, asked: list[Tile], priors: list[PhotoPrior], recovery: Recovery, tell: Callable[[int, int], None]
+) -> PhotoPrior:
     """Run one round wherever the photo is asked, and fit."""
-    asked = _asked(work)
     area = sum(tile.core.height * tile.core.width for tile in asked)
     step = max(2, math.ceil(math.sqrt(area / _FIT_SAMPLES)))
     samples: list[list[Tensor]] = []
@@ -189,7 +198,10 @@ def _fit(work: Work, priors: list[PhotoPrior], recovery: Recovery, tell: Callabl
 
 
 def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | None = None) -> list[PhotoPrior]:
-    """Step 2: every round, or at most `most`. With several tiles, each begins at the first one to save memory."""
+    """Step 2: every round, or at most `most`."""
+    asked = _asked(work)
+    if sum(tile.padded.height * tile.padded.width for tile in asked) <= _KEPT_PIXELS:
+        work.keeping.update(asked)
     priors: list[PhotoPrior] = []
     config = recovery.models.suite.svkr.config
     rounds = min(config.rounds, most or config.rounds)
@@ -198,6 +210,9 @@ def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | N
         def tell(done: int, total: int, t: int = t) -> None:
             progress("estimating kernels", t * total + done, rounds * total)
 
-        priors.append(_fit(work, priors, recovery, tell))
+        priors.append(_fit(work, asked, priors, recovery, tell))
     progress("estimating kernels", rounds, rounds)
+    if asked is not work.tiles:
+        work.keeping.clear()
+        work.kept.clear()
     return priors

@@ -15,9 +15,9 @@ from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import upscale_bicubic
 
 #: Estimated blur radii beyond the sharpest place's at which keeping begins and is complete, HR px. Where it is hard to
-#: tell, estimates lie near the photo's mean, so a background that is 4 px wider may be found 1 px wider. Chosen on scenes
-#: made of training photos: with 1.5 and 3.5, which fit true radii, nine tenths of the texture came back, with 0.3 and 0.8
-#: subjects became soft.
+#: tell, estimates lie near the photo's mean, so a background that is 4 px wider may be found 1 px wider. Chosen on
+#: scenes made of training photos: with 1.5 and 3.5, which fit true radii, backgrounds got nine times the photo's fine
+#: energy, with 0.3 and 0.8 subjects became soft.
 _BEGINS_PX, _COMPLETE_PX = 0.5, 1.2
 #: Side of the window that calms the mask, LR pixels.
 _WINDOW = 5

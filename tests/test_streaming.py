@@ -187,6 +187,36 @@ def test_a_large_photo_is_asked_at_windows_whatever_its_tiles(tiny_models, monke
     assert whole.analysis.lens == tiled.analysis.lens
 
 
+@pytest.mark.parametrize("most", [0, 1_000_000])
+def test_windows_are_begun_once_where_their_rounds_fit(most: int, tiny_models, monkeypatch) -> None:
+    from ssr_cli import estimation
+
+    monkeypatch.setattr(estimation, "_ASKED_WHOLE", 100 * 100)
+    monkeypatch.setattr(estimation, "_WINDOW", 40)
+    monkeypatch.setattr(estimation, "_KEPT_PIXELS", most)
+    work = pipeline.prepare(_photo(136, 150), tiny_models, 48)
+    begun: list[int] = []
+    real = tiny_models.suite.svkr.begin
+    monkeypatch.setattr(tiny_models.suite.svkr, "begin", lambda *a: (begun.append(1), real(*a))[1])
+    with torch.inference_mode():
+        recovery = pipeline.Recovery(tiny_models, [], work.size, estimation.OVERLAP)
+        priors = pipeline.fit_rounds(work, recovery, lambda *_: None)
+    assert len(priors) == 2
+    windows = len(estimation._asked(work))
+    assert len(begun) == (windows if most else 2 * windows)
+    assert not work.kept
+
+
+def test_rounds_of_another_precision_are_not_gone_on_with(tiny_models) -> None:
+    work = pipeline.prepare(_photo(40, 40), tiny_models, 0)
+    with torch.inference_mode():
+        refine(work, work.tiles[0], replace(tiny_models, precision=torch.bfloat16), [])
+        first = work.kept[work.tiles[0]]
+        refine(work, work.tiles[0], tiny_models, [])
+        again = work.kept[work.tiles[0]]
+    assert (first.features.dtype, again.features.dtype) == (torch.bfloat16, torch.float32)
+
+
 # ---------------------------------------------------------------- faults
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import default_dictionary, moments, with_sensor_box
 from ssr_cli.physics.operators import SpatiallyVariantBlur
@@ -38,6 +39,22 @@ def test_a_scene_of_one_colour_stays_that_colour(seed: int) -> None:
     scene = render(layers, blur, DICTIONARY, lambda x: x)
     assert torch.allclose(scene.lr, torch.full_like(scene.lr, 0.4), atol=1e-5)
     assert torch.allclose(scene.hr, torch.full_like(scene.hr, 0.4))
+
+
+def test_cameras_blur_in_a_light_of_their_own() -> None:
+    """A grey edge, half dark and half bright, has a mean that tells the light it was averaged in."""
+    from ssr_cli.synthesis.photo_scenes import _light
+
+    def middle(seed: int, camera: bool) -> float:
+        decode, encode = _light(np.random.default_rng(seed), camera)
+        return float(encode(decode(torch.tensor([0.1, 0.9])).mean()))
+
+    cameras = [middle(seed, True) for seed in range(40)]
+    others = [middle(seed, False) for seed in range(40)]
+    srgb = float(linear_to_srgb(srgb_to_linear(torch.tensor([0.1, 0.9])).mean()))
+    assert min(cameras) >= 0.5 - 1e-6
+    assert max(cameras) < srgb + 1e-2
+    assert sum(abs(m - srgb) < 1e-6 for m in others) > 20
 
 
 def test_one_kernel_is_the_operator() -> None:

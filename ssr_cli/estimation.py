@@ -145,7 +145,7 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
     """
     svkr = models.suite.svkr
     run = work.kept.get(tile)
-    if run is not None and (run.features.device, run.features.dtype) != (models.device, models.precision):
+    if run is not None and (run.features.device.type, run.features.dtype) != (models.device.type, models.precision):
         run = None  # of an attempt that failed
     with models.networks():
         if run is None:
@@ -213,6 +213,7 @@ def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | N
         priors.append(_fit(work, asked, priors, recovery, tell))
     progress("estimating kernels", rounds, rounds)
     if asked is not work.tiles:
-        work.keeping.clear()
-        work.kept.clear()
+        work.keeping.difference_update(asked)
+        for tile in asked:
+            work.kept.pop(tile, None)
     return priors

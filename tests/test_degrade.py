@@ -178,3 +178,14 @@ def test_the_shares_of_origins_are_as_asked() -> None:
     origins = draw_origins(4000, np.random.default_rng(2), camera=0.6)
     shares = [float((origins == o).mean()) for o in Origin]
     assert shares == pytest.approx([0.24, 0.6, 0.16], abs=0.03)
+
+
+def test_cameras_truths_have_grain_and_others_do_not() -> None:
+    grey = torch.full((2, 3, 64, 64), 0.5)
+    truth, seen = as_focused(
+        grey, grey[..., ::4, ::4], np.array([Origin.CAMERA, Origin.REDUCED]), np.random.default_rng(0)
+    )
+    assert 0.2 / 255 < float(truth[0].std()) < 2 / 255
+    assert float(truth[1].std()) < 1e-6
+    assert float(seen.std()) < 1e-6
+    assert abs(float(truth[0].mean()) - 0.5) < 0.1 / 255

@@ -114,8 +114,8 @@ def as_focused(
 
 def _true_grain(hr: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
     """What the sensor left in cameras' true photos (B, 3, H, W), three quarters of it grey; nothing in others."""
-    b = len(hr)
-    sigma = np.where(origins == Origin.CAMERA, np.exp(rng.uniform(*np.log(_TRUE_GRAIN), b)), 0.0)
+    b, (least, most) = len(hr), _TRUE_GRAIN
+    sigma = np.where(origins == Origin.CAMERA, least * (most / least) ** rng.random(b), 0.0)
     grey, colour = (rng.standard_normal((b, n, *hr.shape[-2:]), dtype=np.float32) for n in (1, 3))
     normal = torch.from_numpy(0.75**0.5 * grey + 0.25**0.5 * colour).to(hr.device)
     return _column(sigma, hr).view(-1, 1, 1, 1) * soften(normal, _column(rng.uniform(*_GRAIN_SOFT, b), hr))

@@ -28,9 +28,9 @@ _AT_START, _ALSO, _OWN = 0.6, 0.2, 0.4
 #: is missed.
 _SOFTENED, _SOFT = 0.5, (0.4, 1.0)
 #: Weight of the texture's power at every fineness.
-_TEXTURE = 0.1
+_TEXTURE = 0.06
 #: Weight of how power is spread over fineness and direction: enough that no weave is worth what LPIPS gives for it.
-_PATTERNS = 0.2
+_PATTERNS = 0.6
 #: A point of the path and its time.
 Point = tuple[Tensor, Tensor]
 

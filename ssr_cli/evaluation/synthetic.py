@@ -234,7 +234,9 @@ def round_means(rows: Sequence[Row]) -> list[Row]:
         for t in range(len(group[0])):
             mean: Row = {"set": kind, "method": method, "round": t}
             for figure in _ROUND_FIGURES:
-                known = [turns[t][figure] for turns in group if not math.isnan(turns[t].get(figure, math.nan))]
+                # the same scenes in every round: the ranks of a constant depth are none, those of a refined one are
+                whole = [turns for turns in group if not any(math.isnan(turn.get(figure, 0.0)) for turn in turns)]
+                known = [turns[t][figure] for turns in whole if figure in turns[t]]
                 mean[figure] = sum(known) / len(known) if known else None
             out.append(mean)
     return out

@@ -42,9 +42,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
-#: LR pixels worked on at a time: on a CPU so many need about 0.9 GB at the peak, beside the photo and what is loaded.
+#: LR pixels worked on at a time: on a CPU so many need about 1.2 GB at the peak, beside the photo and what is loaded.
 #: Smaller tiles would save memory, but their surroundings cost time.
-_CPU_PIXELS = 600 * 600
+_CPU_PIXELS = 520 * 520
 #: Bytes that an LR pixel needs at the peak, on any device.
 BYTES_PER_PIXEL = 3500
 

@@ -29,7 +29,7 @@ from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
 Progress = Callable[[str, int, int], None]
 
 #: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
-OVERLAP = 40
+OVERLAP = 48
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
 #: Side of the middle part that a photo's grain is measured in.

@@ -60,7 +60,7 @@ class UpscaleOptions:
         source: "camera" for pixels as a camera saved them, "reduced" for those of pictures that were made smaller, and
             of raw or scanned ones; "auto" looks at them.
         precision: "float32" or "bfloat16", of the networks alone: physics and colours are always float32. The latter
-            takes a third less time where the device multiplies it by itself, and moves pixels by up to 1/255 or 2.
+            takes a sixth less time where the device multiplies it by itself, and moves pixels by up to 1/255 or 2.
         ablation: parts to leave out.
 
     Raises:

@@ -51,8 +51,8 @@ class Work:
         tiles: what is worked on at a time.
         grain: (1,) standard deviation of the photo's own noise, encoded units.
         processed: (1,) probability that these are a camera's pixels, which it processed.
-        keeping: tiles whose rounds so far are kept for the next: the only one of a small photo, and the windows that
-            a large one is asked at. Those of all tiles would not fit in memory.
+        keeping: tiles whose rounds so far are kept for the next: a photo's only one, and what it is asked at where
+            that is little. Those of all tiles of a large photo would not fit in memory.
         kept: the rounds of those.
     """
 

@@ -71,19 +71,22 @@ def fuse(models: Models, y: Tensor, state: RoundState, prior: PhotoPrior, option
         prior: of that round.
         options: what is left out.
     """
-    amf, prior, drop = models.suite.amf, prior_on(prior, y.device), counted(options, models)
+    prior, drop = prior_on(prior, y.device), counted(options, models)
+
+    def answer(y: Tensor, state: RoundState) -> Fused:
+        with models.networks():
+            fused: Fused = models.suite.amf(y, state, prior, drop)
+        return fused
+
     height, width = y.shape[-2:]
     if y.device.type != "cpu" or height <= _STRIP + _REACH:
-        with models.networks():
-            whole: Fused = amf(y, state, prior, drop)
-        return whole
+        return answer(y, state)
     strips = []
     for top in range(0, height, _STRIP):
         bottom = min(height, top + _STRIP)
         first, last = max(0, top - _REACH), min(height, bottom + _REACH)
         part = RoundState(*(getattr(state, f.name)[..., first:last, :] for f in fields(RoundState)))
-        with models.networks():
-            fused = amf(y[..., first:last, :], part, prior, drop)
+        fused = answer(y[..., first:last, :], part)
         strips.append(cropped(fused, slice(top - first, bottom - first), slice(0, width)))
     pyramid = [torch.cat(level, 2) for level in zip(*(strip.pyramid for strip in strips), strict=True)]
     return Fused(pyramid, torch.cat([strip.gates for strip in strips], 2))

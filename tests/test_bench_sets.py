@@ -225,3 +225,17 @@ def test_depth_that_does_not_fit_is_named(tmp_path: Path, tiny_models) -> None:
     _save(tmp_path / "colour.png", torch.rand(3, 8, 8))
     with pytest.raises(InputError, match="colour.png is not grey"):
         rgbd.read_disparity(tmp_path / "colour.png")
+
+
+def test_rounds_are_compared_over_the_same_scenes() -> None:
+    """A constant depth has no ranks, what becomes of it has: such a scene counts in no round."""
+    from ssr_cli.evaluation.synthetic import round_means
+
+    def row(*ranks: float) -> dict[str, object]:
+        kernels = [{}, {"sigma_error_px": 0.5}]
+        rounds = [{"round": t, "depth_spearman": rank, **kernels[t]} for t, rank in enumerate(ranks)]
+        return {"set": "defocus", "method": "ssr", "rounds": rounds}
+
+    before, after = round_means([row(0.8, 0.9), row(float("nan"), 0.1)])
+    assert (before["depth_spearman"], after["depth_spearman"]) == (0.8, 0.9)
+    assert (before["sigma_error_px"], after["sigma_error_px"]) == (None, 0.5)

@@ -387,3 +387,10 @@ def test_the_module_takes_every_option_of_the_command() -> None:
     for field in fields(TrainOptions):
         value = given[field.name]
         assert (tuple(value) if field.name == "photos" else value) == getattr(defaults, field.name), field.name
+
+
+def test_svkr_learns_the_whole_change_of_depth() -> None:
+    suite = tiny_suite()
+    assert all(turn.depth_step < 1 for turn in suite.svkr.rounds)
+    SvkrStage(suite.svkr, _MetaPool(), TrainOptions(stage="svkr"))
+    assert all(turn.depth_step == 1 for turn in suite.svkr.rounds)

@@ -231,12 +231,15 @@ def round_means(rows: Sequence[Row]) -> list[Row]:
     out: list[Row] = []
     for kind, method in dict.fromkeys((row["set"], row["method"]) for row in analysed if row["method"] in shown):
         group = [row["rounds"] for row in analysed if (row["set"], row["method"]) == (kind, method)]
+        # the same scenes in every round: the ranks of a constant depth are none, those of a refined one are
+        whole = {
+            figure: [turns for turns in group if not any(math.isnan(turn.get(figure, 0.0)) for turn in turns)]
+            for figure in _ROUND_FIGURES
+        }
         for t in range(len(group[0])):
             mean: Row = {"set": kind, "method": method, "round": t}
             for figure in _ROUND_FIGURES:
-                # the same scenes in every round: the ranks of a constant depth are none, those of a refined one are
-                whole = [turns for turns in group if not any(math.isnan(turn.get(figure, 0.0)) for turn in turns)]
-                known = [turns[t][figure] for turns in whole if figure in turns[t]]
+                known = [turns[t][figure] for turns in whole[figure] if figure in turns[t]]
                 mean[figure] = sum(known) / len(known) if known else None
             out.append(mean)
     return out

@@ -5,7 +5,7 @@ No normalisation over space or batch and no global attention: a tile gives what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,25 +21,26 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
 _STRIP = 64
 
 
-def in_strips(layer: nn.Conv2d, inputs: Callable[[slice], Tensor], height: int) -> Tensor:
-    """A 3 x 3 convolution of an input that is too wide to be there as a whole: it is made a strip of rows at a time.
+def in_strips(layer: nn.Conv2d, planes: Sequence[Tensor]) -> Tensor:
+    """A 3 x 3 convolution of planes that are too many to be put together whole: a strip of rows is at a time.
 
     Args:
         layer: see `conv3`.
-        inputs: gives rows of the input, (B, C, rows, w).
-        height: rows of all of it.
+        planes: each (B, C_i, h, w), side by side its input.
 
     Returns:
-        (B, C', height, w), what the convolution of the whole gives.
+        (B, C', h, w), what the convolution of the whole gives.
     """
+    height = planes[0].shape[-2]
     if torch.is_grad_enabled() or height <= _STRIP:
-        whole: Tensor = layer(inputs(slice(0, height)))
+        whole: Tensor = layer(torch.cat(list(planes), 1))
         return whole
     out: Tensor | None = None
     for top in range(0, height, _STRIP):
         bottom = min(height, top + _STRIP)
         first, last = max(0, top - 1), min(height, bottom + 1)  # a row more on either side, where there is one
-        strip = layer(inputs(slice(first, last)))[..., top - first : bottom - first, :]
+        strip = layer(torch.cat([plane[..., first:last, :] for plane in planes], 1))
+        strip = strip[..., top - first : bottom - first, :]
         if out is None:
             shape = (len(strip), strip.shape[1], height, strip.shape[-1])
             out = strip.new_empty(shape).to(memory_format=torch.channels_last)

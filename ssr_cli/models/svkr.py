@@ -156,14 +156,9 @@ class Refinement(nn.Module):
             The state after the round.
         """
         lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth) / 4
-        told = _told(prior, code)
-        planes = [features, depth, local_gradient(depth), code, lens]
-
-        def evidence(rows: slice) -> Tensor:
-            strip = [plane[..., rows, :] for plane in planes]
-            return torch.cat([*strip, told[:, :, None, None].expand(-1, -1, *strip[0].shape[-2:])], 1)
-
-        h = self.block2(self.block1(F.silu(in_strips(self.enter, evidence, depth.shape[-2]))))
+        told = _told(prior, code)[:, :, None, None].expand(-1, -1, *depth.shape[-2:])
+        evidence = [features, depth, local_gradient(depth), code, lens, told]
+        h = self.block2(self.block1(F.silu(in_strips(self.enter, evidence))))
         atoms = len(dictionary.codes)
         logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
         weights = torch.softmax(logits, 1)
@@ -172,12 +167,8 @@ class Refinement(nn.Module):
         radius = (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         confidence = F.softplus(doubt) + 0.02
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
-        found = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
-
-        def seen(rows: slice) -> Tensor:
-            return torch.cat([plane[..., rows, :] for plane in found], 1)
-
-        delta = self.depth_head(self.depth_block(F.silu(in_strips(self.depth_enter, seen, depth.shape[-2]))))
+        seen = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
+        delta = self.depth_head(self.depth_block(F.silu(in_strips(self.depth_enter, seen))))
         # Outside 0..1 there is no depth, but the gradient must not die there.
         refined = depth + self.depth_step * delta.float()
         refined = refined + (refined.clamp(0, 1) - refined).detach()

@@ -88,7 +88,8 @@ def as_focused(
 
     Photos out of cameras, pixel for pixel, are softer than those that were made smaller: between 0.15 and 0.45 cycles
     per pixel like a Gaussian of 0.85 px (measured: true photos of RealSR and DRealSR against the training photos). A
-    net that learns from reduced photos alone makes of the former what they never were.
+    net that learns from reduced photos alone makes of the former what they never were. They also have grain, which is
+    added to the sharp pictures alone.
 
     Args:
         hr: (B, 3, h s, w s), encoded.

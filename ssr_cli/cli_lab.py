@@ -100,6 +100,9 @@ def train(
     init: Annotated[str | None, typer.Option(help="Checkpoint to begin from; random without.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Forget the stage's saved state.")] = False,
     pack_to: Annotated[Path | None, typer.Option(help="File that pack or niqe writes.")] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="STAGE=SHARE: how much of a stage's weights pack takes from --init.")
+    ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Stable Diffusion backbone of sd-adapter, e.g. sd-turbo.")
     ] = None,
@@ -109,8 +112,7 @@ def train(
     from ssr_cli.training.options import TrainOptions
     from ssr_cli.training.run import train_stage
 
-    given = {
-        k: v for k, v in locals().items() if k in TrainOptions.__dataclass_fields__ and k not in ("photos", "device")
-    }
-    options = TrainOptions(**given, photos=tuple(photos or ()), device=device or "auto")
+    given = {k: v for k, v in locals().items() if k in TrainOptions.__dataclass_fields__}
+    given |= {"photos": tuple(photos or ()), "keep": tuple(keep or ()), "device": device or "auto"}
+    options = TrainOptions(**given)
     train_stage(options, lambda line: print(line, file=sys.stderr, flush=True))

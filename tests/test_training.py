@@ -216,6 +216,33 @@ def test_packing_without_a_manifest_is_refused(photos: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("small")
+def test_packing_keeps_the_asked_share_of_what_was_begun_from(photos: Path, tmp_path: Path) -> None:
+    for stage in STAGES:
+        _train(_options(stage, photos, tmp_path, steps=1))
+    first = tmp_path / "first.safetensors"
+    _train(_options("pack", photos, tmp_path, pack_to=first))
+    on, target = tmp_path / "on", tmp_path / "mixed.safetensors"
+    _train(_options("flow", photos, on, init=str(first), learning_rate=3.0))
+    _train(_options("pack", photos, on, init=str(first), pack_to=target, keep=("flow=0.25",)))
+    old, learnt = load_checkpoint(str(first)).state, load_average(on / "flow.pt")
+    mixed = load_checkpoint(str(target))
+    for name, new in learnt.items():
+        assert torch.allclose(mixed.state[f"flow.{name}"], 0.25 * old[f"flow.{name}"] + 0.75 * new, atol=1e-3)
+    assert any((old[f"flow.{name}"] - new).abs().max() > 0.01 for name, new in learnt.items())
+    assert all(torch.equal(mixed.state[name], old[name]) for name in old if not name.startswith("flow."))
+    assert mixed.provenance["stages"]["flow"]["share_of_begun_from"] == 0.25
+
+
+@pytest.mark.parametrize("said", ["flow", "flow=x", "flow=2", "niqe=0.5"])
+def test_a_share_that_says_nothing_is_refused(said: str, tmp_path: Path) -> None:
+    options = TrainOptions("pack", out=tmp_path, init="lite", pack_to=tmp_path / "a.safetensors", keep=(said,))
+    with pytest.raises(UsageError, match="nothing to keep"):
+        run.train_stage(options, print)
+    with pytest.raises(UsageError, match="no weights to keep"):
+        run.train_stage(replace(options, init=None), print)
+
+
+@pytest.mark.usefixtures("small")
 def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_path: Path) -> None:
     options = _options("scenes", photos, tmp_path)
     device = torch.device("cpu")

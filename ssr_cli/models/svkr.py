@@ -38,8 +38,8 @@ class SvkrConfig:
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
-    encoder: tuple[int, ...] = (1, 2, 2)
-    decoder: tuple[int, ...] = (1, 1)
+    encoder: tuple[int, ...] = (1, 3, 4)
+    decoder: tuple[int, ...] = (1, 2)
     hidden: int = 48
     rounds: int = 2
     atoms: int = 63

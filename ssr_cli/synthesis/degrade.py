@@ -100,17 +100,26 @@ def as_focused(
     Returns:
         Both.
     """
+    camera = origins == Origin.CAMERA
     b = len(hr)
-    camera = np.where(rng.random(b) < 0.97, rng.uniform(0.45, 1.1, b), _SHARP)
-    reduced = np.where(rng.random(b) < 0.2, rng.uniform(0.3, 0.9, b), _SHARP)
-    sigmas = _column(np.where(origins == Origin.CAMERA, camera, reduced), hr)
+    sigma = np.select(
+        [camera & (rng.random(b) < 0.97), ~camera & (rng.random(b) < 0.2)],
+        [rng.uniform(0.45, 1.1, b), rng.uniform(0.3, 0.9, b)],
+        _SHARP,
+    )
+    touched = np.flatnonzero(camera | (sigma > _SHARP))  # the others stay as they are: that is quicker
+    if not len(touched):
+        return hr, clean
+    index = torch.from_numpy(touched).to(hr.device)
+    sharp, seen = hr.index_select(0, index), clean.index_select(0, index)
+    sigmas = _column(sigma[touched], hr)
     # what a camera lacks of finer structure over coarser, as if a mask had been taken away and not added
-    lacking = _column(np.where(origins == Origin.CAMERA, -rng.uniform(*_LACKING, b), 0.0), hr)
-    masks = _column(rng.uniform(1.0, 3.0, b), hr)
+    lacking = _column(np.where(camera, -rng.uniform(*_LACKING, b), 0.0)[touched], hr)
+    masks = _column(rng.uniform(1.0, 3.0, b)[touched], hr)
     ratio = clean.shape[-1] / hr.shape[-1]
-    seen = sharpen(soften(clean, sigmas * ratio), masks * ratio, lacking)
-    truth = sharpen(soften(hr, sigmas), masks, lacking) + _true_grain(hr, origins, rng)
-    return truth.clamp(0, 1), seen
+    seen = sharpen(soften(seen, sigmas * ratio), masks * ratio, lacking)
+    truth = sharpen(soften(sharp, sigmas), masks, lacking) + _true_grain(sharp, origins[touched], rng)
+    return hr.index_copy(0, index, truth.clamp(0, 1)), clean.index_copy(0, index, seen)
 
 
 def _true_grain(hr: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:

@@ -25,7 +25,7 @@ PhotoSource = Callable[[int], Tensor]
 _CAMERA = 0.5
 #: Up to which number, drawn from 0..1, a scene that no camera took has one kernel, a smooth field, a field of blocks;
 #: the others have a thin lens.
-_ONE, _SMOOTH, _BLOCKS = 0.18, 0.3, 0.55
+_ONE, _SMOOTH, _BLOCKS = 0.17, 0.28, 0.58
 #: Share of fields that are applied to encoded values, as most programs do that make pictures smaller.
 _ENCODED = 0.6
 #: Share of a camera's scenes that have one kernel; the others have a thin lens.
@@ -35,7 +35,7 @@ _CAMERA_ONE = 0.5
 #: unsharp masking, both fitted: an error of 6.9 and 7.1/255 with 1.4; 7.0 and 7.4 with 1, 7.4 and 7.1 with sRGB's).
 _CAMERA_GAMMA = (1.0, 2.2)
 #: Share of thin lenses that were focused with the scene in view; the others are out of focus as often as not.
-_FOCUSED = 0.65
+_FOCUSED = 0.4
 
 
 def _turn(photo: Tensor, rng: np.random.Generator) -> Tensor:

@@ -19,6 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=TrainOptions.out)
     parser.add_argument("--lpips-weights", type=Path)
     parser.add_argument("--pack-to", type=Path)
+    parser.add_argument("--keep", nargs="*", default=[])
     parser.add_argument("--backbone")
     parser.add_argument("--init")
     parser.add_argument("--suite", default=TrainOptions.suite)
@@ -35,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Parse and run."""
     given: dict[str, Any] = vars(_parser().parse_args())
-    given["photos"] = tuple(given["photos"])
+    given |= {name: tuple(given[name]) for name in ("photos", "keep")}
     options = TrainOptions(**{f.name: given[f.name] for f in fields(TrainOptions)})
     train_stage(options, lambda line: print(line, flush=True))
 

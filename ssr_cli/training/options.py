@@ -33,6 +33,8 @@ class TrainOptions:
         init: checkpoint whose weights a stage without a saved state begins from, or None for random ones.
         restart: ignore a saved state of the stage.
         pack_to: where "pack" writes the checkpoint.
+        keep: for "pack", `STAGE=SHARE`: how much of a stage's weights are those of `init`, 0..1; the rest is what was
+            learnt since. Two trainings of one network, averaged, can be better than either (arXiv 2203.05482).
         backbone: id of the Stable Diffusion backbone, for "sd-adapter", and for "pack" to pack that stage's adapter.
         suite: checkpoint whose depth, SVKR, AMF and restorer an adapter builds on.
     """
@@ -59,5 +61,6 @@ class TrainOptions:
     init: str | None = None
     restart: bool = False
     pack_to: Path | None = None
+    keep: tuple[str, ...] = ()
     backbone: str | None = None
     suite: str = "lite"

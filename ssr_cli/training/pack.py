@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from ssr_cli import __version__
 from ssr_cli.assembly import ADAPTER
 from ssr_cli.errors import UsageError, WeightsError
+from ssr_cli.growth import begun_from
 from ssr_cli.models.adapter import config_of
 from ssr_cli.suite import Suite
 from ssr_cli.training.loop import Report, load_average, state_file
@@ -25,6 +27,7 @@ _PARTS = ("depth", "svkr", "restorer", "flow")
 def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[str, object]:
     """What made the checkpoint: version, steps and minutes of every stage, photos, licence."""
     begun = load_checkpoint(options.init).provenance if options.init else {}
+    kept = shares(options)
     stages = {}
     for name in parts:
         if begun and not state_file(options, name).exists():
@@ -32,6 +35,8 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
             continue
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
+        if name in kept:
+            stages[name]["share_of_begun_from"] = kept[name]
     return {
         "program": f"ssr {__version__}",
         "date": time.strftime("%Y-%m-%d"),
@@ -82,6 +87,42 @@ def attribution(options: TrainOptions, target: Path) -> int:
     return len(unique)
 
 
+def shares(options: TrainOptions) -> dict[str, float]:
+    """How much of a stage's weights are those that it was begun from, by stage.
+
+    Raises:
+        UsageError: if something else was written than `STAGE=SHARE`, or there is nothing that could be kept.
+    """
+    if options.keep and options.init is None:
+        raise UsageError("There are no weights to keep a share of.", "Name the checkpoint begun from with --init.")
+    found = {}
+    for said in options.keep:
+        name, _, number = said.partition("=")
+        try:
+            share = float(number)
+        except ValueError:
+            share = math.nan
+        if name not in _PARTS or not 0 <= share <= 1:
+            raise UsageError(
+                f"{said!r} says nothing to keep.", f"Write e.g. --keep flow=0.5; stages: {', '.join(_PARTS)}."
+            )
+        found[name] = share
+    return found
+
+
+def _average(suite: Suite, init: str | None, kept: dict[str, float]) -> None:
+    """Give stages their share of the weights that they were begun from."""
+    if init is None or not kept:
+        return
+    before = Suite(suite.config)
+    before.load_state_dict(begun_from(load_checkpoint(init).state, suite.state_dict()))
+    with torch.no_grad():
+        for name, share in kept.items():
+            now, then = (s.restoration if name == "restorer" else getattr(s, name) for s in (suite, before))
+            for mine, old in zip(now.parameters(), then.parameters(), strict=True):
+                mine.lerp_(old, share)
+
+
 def pack(options: TrainOptions, report: Report) -> dict[str, float]:
     """Write the checkpoint and its attribution list.
 
@@ -93,7 +134,7 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
         Its size in MB.
 
     Raises:
-        UsageError: if no target was named.
+        UsageError: if no target was named, or `keep` cannot be had.
         WeightsError: if a stage is missing.
     """
     from ssr_cli.training.run import load_suite
@@ -103,7 +144,9 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
     if options.backbone is not None:
         _save_adapter(options, options.pack_to)
         return _listed(options, options.pack_to, report)
+    kept = shares(options)
     suite: Suite = load_suite(options, torch.device("cpu"), _PARTS)
+    _average(suite, options.init, kept)
     save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options))
     return _listed(options, options.pack_to, report)
 

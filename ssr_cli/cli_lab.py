@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ssr_cli.cli_options import Consistency, Device, Force, Json, Model, Steps, console_of
+from ssr_cli.cli_options import Consistency, Device, Force, Json, Model, Precision, Steps, console_of
 
 
 def bench(
@@ -17,6 +17,7 @@ def bench(
     ],
     steps: Steps = None,
     device: Device = None,
+    precision: Precision = None,
     model: Model = "lite",
     lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights (safetensors) to score with.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N pairs of each folder.")] = None,
@@ -50,7 +51,7 @@ def bench(
     from ssr_cli.commands.bench import ALL_SETS, BenchJob, run
     from ssr_cli.settings import upscale_options
 
-    options = upscale_options(steps=steps, device=device, consistency=consistency)
+    options = upscale_options(steps=steps, device=device, precision=precision, consistency=consistency)
     chosen = () if not synthetic else ALL_SETS if sets == "all" else tuple(sets.split(","))
     foreign = tuple(outputs or ())
     job = BenchJob(

@@ -16,9 +16,10 @@ from ssr_cli.models.blocks import upscale_bicubic
 
 #: Estimated blur radii beyond the sharpest place's at which keeping begins and is complete, HR px. Where it is hard to
 #: tell, estimates lie near the photo's mean, so a background that is 4 px wider may be found 1 px wider. Chosen on
-#: scenes made of training photos: with 1.5 and 3.5, which fit true radii, backgrounds got nine times the photo's fine
-#: energy, with 0.3 and 0.8 subjects became soft.
-_BEGINS_PX, _COMPLETE_PX = 0.5, 1.2
+#: scenes made of training photos, 28 with background and subject: with 0.5 and 1.2, 46 of 100 backgrounds have at most
+#: 1.1 of the interpolated photo's fine energy, with these 71, with 0.2 and 0.5 86; but of RealSR's photos, which are
+#: sharp all over, 2, 11 and 31 % are kept soft.
+_BEGINS_PX, _COMPLETE_PX = 0.3, 0.8
 #: Side of the window that calms the mask, LR pixels.
 _WINDOW = 5
 #: Sigma of the Gaussian that looks as soft as a disk of radius 1; with the second moment alone it would be a half.

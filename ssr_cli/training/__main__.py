@@ -19,7 +19,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=TrainOptions.out)
     parser.add_argument("--lpips-weights", type=Path)
     parser.add_argument("--pack-to", type=Path)
-    parser.add_argument("--keep", nargs="*", default=[])
+    parser.add_argument("--keep", nargs="*", default=TrainOptions.keep)
     parser.add_argument("--backbone")
     parser.add_argument("--init")
     parser.add_argument("--suite", default=TrainOptions.suite)

@@ -13,7 +13,6 @@ import torch
 from ssr_cli import __version__
 from ssr_cli.assembly import ADAPTER
 from ssr_cli.errors import UsageError, WeightsError
-from ssr_cli.growth import begun_from
 from ssr_cli.models.adapter import config_of
 from ssr_cli.suite import Suite
 from ssr_cli.training.loop import Report, load_average, state_file
@@ -110,15 +109,14 @@ def shares(options: TrainOptions) -> dict[str, float]:
     return found
 
 
-def _average(suite: Suite, init: str | None, kept: dict[str, float]) -> None:
+def _average(suite: Suite, options: TrainOptions, kept: dict[str, float]) -> None:
     """Give stages their share of the weights that they were begun from."""
-    if init is None or not kept:
-        return
-    before = Suite(suite.config)
-    before.load_state_dict(begun_from(load_checkpoint(init).state, suite.state_dict()))
+    from ssr_cli.training.run import begun_suite, part_of_stage
+
+    before = begun_suite(options)
     with torch.no_grad():
         for name, share in kept.items():
-            now, then = (s.restoration if name == "restorer" else getattr(s, name) for s in (suite, before))
+            now, then = part_of_stage(suite, name), part_of_stage(before, name)
             for mine, old in zip(now.parameters(), then.parameters(), strict=True):
                 mine.lerp_(old, share)
 
@@ -146,7 +144,8 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
         return _listed(options, options.pack_to, report)
     kept = shares(options)
     suite: Suite = load_suite(options, torch.device("cpu"), _PARTS)
-    _average(suite, options.init, kept)
+    if kept:
+        _average(suite, options, kept)
     save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options))
     return _listed(options, options.pack_to, report)
 

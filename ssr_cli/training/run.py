@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.growth import begun_from
@@ -32,6 +33,21 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     return ScenePool(shards, held_out=SHARD, device=device, processed=options.processed)
 
 
+def begun_suite(options: TrainOptions) -> Suite:
+    """The models as training begins with them: of the seed, or of the checkpoint to begin from."""
+    torch.manual_seed(options.seed)
+    suite = Suite(SuiteConfig())
+    if options.init is not None:
+        suite.load_state_dict(begun_from(load_checkpoint(options.init).state, suite.state_dict()))
+    return suite
+
+
+def part_of_stage(suite: Suite, stage: str) -> nn.Module:
+    """What a stage trains."""
+    part: nn.Module = suite.restoration if stage == "restorer" else getattr(suite, stage)
+    return part
+
+
 def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, ...]) -> Suite:
     """The models, with what earlier stages learnt.
 
@@ -43,15 +59,11 @@ def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, .
     Raises:
         WeightsError: if one is not.
     """
-    torch.manual_seed(options.seed)
-    suite = Suite(SuiteConfig())
-    if options.init is not None:
-        suite.load_state_dict(begun_from(load_checkpoint(options.init).state, suite.state_dict()))
+    suite = begun_suite(options)
     for name in ("depth", "svkr", "restorer", "flow"):
         path = state_file(options, name)
         if path.exists():
-            parts = suite.restoration if name == "restorer" else getattr(suite, name)
-            parts.load_state_dict(load_average(path))
+            part_of_stage(suite, name).load_state_dict(load_average(path))
         elif name in needed and options.init is None:
             raise WeightsError(
                 f"The {name} stage has no state in {options.out}.", f"Run ssr train --stage {name} first."

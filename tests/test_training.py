@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.suite import load_models
@@ -242,6 +243,12 @@ def test_a_share_that_says_nothing_is_refused(said: str, tmp_path: Path) -> None
         run.train_stage(replace(options, init=None), print)
 
 
+def test_an_adapter_keeps_no_share(tmp_path: Path) -> None:
+    options = TrainOptions("pack", out=tmp_path, pack_to=tmp_path / "a.safetensors", backbone="sd", keep=("flow=0.5",))
+    with pytest.raises(UsageError, match="adapter"):
+        run.train_stage(options, print)
+
+
 @pytest.mark.usefixtures("small")
 def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_path: Path) -> None:
     options = _options("scenes", photos, tmp_path)
@@ -296,6 +303,24 @@ def test_of_two_places_a_camera_is_often_focused_on_the_first(photos: Path, tmp_
         return float(np.median([pool_._place(4, camera, False, rng)[2] for _ in range(400)]))
 
     assert median(True) < 0.8 * median(False)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_steady_pool_takes_of_cameras_what_one_kernel_blurred(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scenes"
+    run.load_pool(_options("scenes", photos, tmp_path), torch.device("cpu"), print)
+    files = sorted(folder.iterdir())
+    parts = [load_file(file) for file in files]
+    for part in parts:
+        part["camera"][:] = torch.tensor([False, True, True])
+        part["covariance"][:2] = 4.0
+        part["covariance"][2] = torch.linspace(1, 9, part["covariance"].shape[-1], dtype=torch.half)
+    for file, part in zip(files, parts, strict=True):
+        save_file(part, file)
+    anywhere, steady = (pool.ScenePool(files, 3, torch.device("cpu"), steady=steady) for steady in (False, True))
+    assert [kind.tolist() for kind in anywhere.scenes] == [[0], [1, 2]]
+    assert [kind.tolist() for kind in steady.scenes] == [[0], [1]]
+    assert [kind.tolist() for kind in steady.kept] == [[3], [4]]
 
 
 class _LowerIsNearer(torch.nn.Module):

@@ -70,7 +70,7 @@ def camera_blur(rng: np.random.Generator) -> Tensor:
     0.6 at 0.3, 0.1 to 0.3 at 0.4. That is a Gaussian of 2.5 to 3.9 and of 3.0 to 4.6 HR pixels (eight of ten), then
     unsharp masking.
     """
-    sigma = float(rng.uniform(2.4, 4.4))
+    sigma = float(rng.uniform(2.2, 4.4))
     return shapes.gaussian(sigma, sigma * float(rng.uniform(0.88, 1.0)), float(rng.uniform(0, math.pi)))
 
 

@@ -21,13 +21,19 @@ from ssr_cli.synthesis.jpeg import jpeg
 PROCESSED = 0.5
 #: Share of the others that were edited.
 _EDITED = 0.4
+#: Lowest quality of a JPEG; of one that a camera wrote.
+_QUALITY, _CAMERA_QUALITY = 50, 80
+#: Share of photos with little noise; of cameras'.
+_QUIET, _CAMERA_QUIET = 0.75, 0.85
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
 #: Grain of cameras' true photos, encoded units, before it is softened, and by which sigmas, px: their quietest patches
 #: have 6 dB more power than patches of photos that were made smaller. Without it a flow learns that a wall is smooth.
-_TRUE_GRAIN, _GRAIN_SOFT = (0.6 / 255, 2.0 / 255), (0.3, 0.8)
-#: Share of what is finer than a mask of 1 to 3 px that photos out of cameras, pixel for pixel, have less of.
-_LACKING = (0.0, 0.5)
+_TRUE_GRAIN, _GRAIN_SOFT = (0.4 / 255, 1.4 / 255), (0.3, 0.8)
+#: How soft cameras' true photos are, sigma in px; by how much they were sharpened, with which masks, px.
+_FOCUS, _CRISPED, _CRISPING = (0.55, 1.0), (-0.1, 0.5), (1.5, 3.0)
+#: What their denoising takes for noise, encoded units: of detail within 0.8 px; half of it within 1.6 px.
+_CORE, _FINE, _FINER = (0.2 / 255, 1.6 / 255), 0.8, 1.6
 #: Share of cameras' sharpening that is as strong as their blur asks for; the rest knows nothing of it.
 _MATCHED = 0.8
 #: Largest transfer of such a camera, true photo to photo, at any frequency; strongest mask.
@@ -88,8 +94,11 @@ def as_focused(
 
     Photos out of cameras, pixel for pixel, are softer than those that were made smaller: between 0.15 and 0.45 cycles
     per pixel like a Gaussian of 0.85 px (measured: true photos of RealSR and DRealSR against the training photos). A
-    net that learns from reduced photos alone makes of the former what they never were. They also have grain, which is
-    added to the sharp pictures alone.
+    net that learns from reduced photos alone makes of the former what they never were. But no Gaussian made them: what
+    is weak and fine was taken for noise, edges were kept and sharpened (the steepest gradients over 9 px are 2.2 to 2.7
+    times those of the photo softened by 2 px; after a Gaussian alone 2.1, in photos made smaller 3.9). A flow that
+    learns from soft edges under grain draws just these. They also have grain, which is added to the sharp pictures
+    alone, as denoising and sharpening are: the other camera, further away, saw the scene and not its photo.
 
     Args:
         hr: (B, 3, h s, w s), encoded.
@@ -102,24 +111,32 @@ def as_focused(
     """
     camera = origins == Origin.CAMERA
     b = len(hr)
-    sigma = np.select(
-        [camera & (rng.random(b) < 0.97), ~camera & (rng.random(b) < 0.2)],
-        [rng.uniform(0.45, 1.1, b), rng.uniform(0.3, 0.9, b)],
-        _SHARP,
-    )
+    sigma = np.select([camera, rng.random(b) < 0.2], [rng.uniform(*_FOCUS, b), rng.uniform(0.3, 0.9, b)], _SHARP)
     touched = np.flatnonzero(camera | (sigma > _SHARP))  # the others stay as they are: that is quicker
     if not len(touched):
         return hr, clean
     index = torch.from_numpy(touched).to(hr.device)
     sharp, seen = hr.index_select(0, index), clean.index_select(0, index)
     sigmas = _column(sigma[touched], hr)
-    # what a camera lacks of finer structure over coarser, as if a mask had been taken away and not added
-    lacking = _column(np.where(camera, -rng.uniform(*_LACKING, b), 0.0)[touched], hr)
-    masks = _column(rng.uniform(1.0, 3.0, b)[touched], hr)
+    crisped = _column(np.where(camera, rng.uniform(*_CRISPED, b), 0.0)[touched], hr)
+    masks = _column(rng.uniform(*_CRISPING, b)[touched], hr)
+    core = _column(np.where(camera, rng.uniform(*_CORE, b), 0.0)[touched], hr)
     ratio = clean.shape[-1] / hr.shape[-1]
-    seen = sharpen(soften(seen, sigmas * ratio), masks * ratio, lacking)
-    truth = sharpen(soften(sharp, sigmas), masks, lacking) + _true_grain(sharp, origins[touched], rng)
+    seen = sharpen(soften(seen, sigmas * ratio), masks * ratio, crisped)
+    truth = sharpen(_denoised(soften(sharp, sigmas), core), masks, crisped)
+    truth = truth + _true_grain(sharp, origins[touched], rng)
     return hr.index_copy(0, index, truth.clamp(0, 1)), clean.index_copy(0, index, seen)
+
+
+def _denoised(rgb: Tensor, core: Tensor) -> Tensor:
+    """Without the detail (B, 3, H, W) that a camera takes for noise, of amplitudes up to about `core` (B,)."""
+
+    def kept(detail: Tensor, least: Tensor) -> Tensor:
+        energy = detail.square()
+        return detail * energy / (energy + least.square().view(-1, 1, 1, 1) + 1e-12)
+
+    fine, finer = (soften(rgb, torch.full_like(core, sigma)) for sigma in (_FINE, _FINER))
+    return finer + kept(fine - finer, core / 2) + kept(rgb - fine, core)
 
 
 def _true_grain(hr: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
@@ -144,7 +161,8 @@ def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generato
     processed = origins != Origin.REDUCED
     camera = origins == Origin.CAMERA
     little, much = np.abs(rng.normal(0, 3.0, b)) * np.where(camera, 0.4, 1.0), rng.uniform(0, 15, b)
-    spread = np.where(rng.random(b) < 0.75, little, much) / 255 * np.where(processed, 0.7, 1.0)
+    quiet = rng.random(b) < np.where(camera, _CAMERA_QUIET, _QUIET)
+    spread = np.where(quiet, little, much) / 255 * np.where(processed, 0.7, 1.0)
     gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, 15 / 255), 0.0)
     poisson = np.where(rng.random(b) < 0.35, rng.uniform(0, 2.5e-4, b), 0.0) * np.where(camera, 0.2, 1.0)
     grey = processed & (rng.random(b) < np.where(origins == Origin.EDITED, 0.85, 0.6))
@@ -168,11 +186,13 @@ def _mask(flags: npt.NDArray[np.bool_], like: Tensor) -> Tensor:
     return torch.from_numpy(flags).to(like.device).view(-1, 1, 1, 1)
 
 
-def _compressed(rgb: Tensor, share: npt.NDArray[np.floating], rng: np.random.Generator) -> Tensor:
-    """JPEG of quality 50-100 on every picture with its own probability (B,), half of it with halved chroma."""
+def _compressed(
+    rgb: Tensor, share: npt.NDArray[np.floating], least: npt.NDArray[np.int_], rng: np.random.Generator
+) -> Tensor:
+    """JPEG of quality `least` (B,) to 100 on every picture with its own probability (B,), half with halved chroma."""
     hit = np.flatnonzero(rng.random(len(rgb)) < share)
     halved = torch.from_numpy(rng.random(len(hit)) < 0.5).to(rgb.device)
-    quality = _column(rng.integers(50, 101, len(hit)).astype(np.float64), rgb)
+    quality = _column(rng.integers(least[hit], 101).astype(np.float64), rgb)
     index = torch.from_numpy(hit).to(rgb.device)
     return rgb.index_copy(0, index, jpeg(rgb.index_select(0, index), quality, halved))
 
@@ -242,5 +262,6 @@ def shoot(
     seen = torch.where(before, seen, seen + grain)
     seen = (seen.clamp(0, 1) * 255).round() / 255
     once, more = (np.select([camera, edited], shares, last) for *shares, last in ((0.65, 0.75, 0.2), (0.15, 0.2, 0.0)))
-    seen = _compressed(_compressed(seen, once, rng), more, rng)
+    least = np.where(camera, _CAMERA_QUALITY, _QUALITY)
+    seen = _compressed(_compressed(seen, once, least, rng), more, least, rng)
     return Shot(seen, log_gain(sigmas, amounts) + log_gain(sigmas_again, again))

@@ -19,8 +19,11 @@ from ssr_cli.synthesis import blur_models
 from ssr_cli.synthesis.render import render
 from ssr_cli.synthesis.scene import Layer, Rendered
 
-#: Gives the photo (3, S, S) uint8 of an index.
+#: Gives the photo (3, S, S) uint8 of an index; the first ones have the most structure.
 PhotoSource = Callable[[int], Tensor]
+#: Cameras' scenes are of photo `count u^PREFERENCE`, u uniform in 0..1: of the first quarter 44 % of the time.
+#: Photos for training have more foliage and fewer lines and edges than what people photograph (`training.structure`).
+PREFERENCE = 1.7
 #: Share of scenes that are as a camera's pixels show them; the others as pictures that were made smaller do.
 _CAMERA = 0.5
 #: Up to which number, drawn from 0..1, a scene that no camera took has one kernel, a smooth field, a field of blocks;
@@ -34,8 +37,9 @@ _CAMERA_ONE = 0.5
 #: curve is none of sRGB's: pairs of RealSR and DRealSR are explained best with a gamma of 1 to 1.8 (a Gaussian, then
 #: unsharp masking, both fitted: an error of 6.9 and 7.1/255 with 1.4; 7.0 and 7.4 with 1, 7.4 and 7.1 with sRGB's).
 _CAMERA_GAMMA = (1.0, 2.2)
-#: Share of thin lenses that were focused with the scene in view; the others are out of focus as often as not.
-_FOCUSED = 0.4
+#: Share of thin lenses that were focused with the scene in view; the others are out of focus as often as not. Cameras
+#: mostly are: with 0.4 of them, too, hardly one of their scenes was as sharp as half of RealSR's photos.
+_FOCUSED, _CAMERA_FOCUSED = 0.4, 0.8
 
 
 def _turn(photo: Tensor, rng: np.random.Generator) -> Tensor:
@@ -56,9 +60,10 @@ def _zoom_out(photo: Tensor, rng: np.random.Generator) -> Tensor:
     return F.pad(shrunk[None], pads, mode="reflect")[0] if max(pads) < small else photo
 
 
-def _picture(source: PhotoSource, count: int, rng: np.random.Generator) -> Tensor:
+def _picture(source: PhotoSource, count: int, rng: np.random.Generator, camera: bool) -> Tensor:
     """One encoded photo (3, S, S), turned, sometimes shrunk, brightness and contrast slightly moved."""
-    photo = _turn(source(int(rng.integers(count))).float() / 255, rng)
+    index = int(count * rng.random() ** (PREFERENCE if camera else 1.0))
+    photo = _turn(source(index).float() / 255, rng)
     if rng.random() < 0.3:
         photo = _zoom_out(photo, rng)
     if rng.random() < 0.3:
@@ -106,17 +111,22 @@ def _background_disparity(size: int, rng: np.random.Generator) -> Tensor:
 
 
 def photo_layers(
-    source: PhotoSource, count: int, cutouts: int, rng: np.random.Generator, decode: Callable[[Tensor], Tensor]
+    source: PhotoSource,
+    count: int,
+    cutouts: int,
+    rng: np.random.Generator,
+    decode: Callable[[Tensor], Tensor],
+    camera: bool = False,
 ) -> list[Layer]:
     """A background photo and cut-outs of others before it, nearest last, disparities spread over 0..1."""
-    background = _picture(source, count, rng)
+    background = _picture(source, count, rng, camera)
     size = background.shape[-1]
     behind = _background_disparity(size, rng)
     layers = [Layer(decode(background), torch.ones(size, size), behind)]
     for near in np.sort(rng.uniform(0.15, 1.0, cutouts)):
         tilt = behind * float(rng.uniform(0, 0.3))
         disparity = (near + tilt - tilt.mean()).clamp(0, 1)
-        layers.append(Layer(decode(_picture(source, count, rng)), random_mask(size, rng), disparity))
+        layers.append(Layer(decode(_picture(source, count, rng, camera)), random_mask(size, rng), disparity))
     return layers
 
 
@@ -163,7 +173,7 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
     scale = dictionary.scale
     alpha_beta = None
     if kind < (_CAMERA_ONE if camera else _ONE):
-        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
+        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode, camera)
         optical = blur_models.camera_blur(rng) if camera else blur_models.random_optical(rng)
         if camera and rng.random() < 0.15:
             optical = shapes.convolve(blur_models.motion_blur(rng, 10.0), optical)
@@ -175,10 +185,10 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
         field = blur_models.smooth_field if kind < _SMOOTH else blur_models.block_field
         blur = field(rng, scale)
     else:
-        layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, decode)
+        layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, decode, camera)
         if rng.random() < 0.25:
             layers = _boost_highlights(layers, float(rng.uniform(0.5, 4)))
-        if rng.random() < _FOCUSED:
+        if rng.random() < (_CAMERA_FOCUSED if camera else _FOCUSED):
             alpha_beta = blur_models.scene_lens(rng, *_disparities(layers))
         else:
             alpha_beta = blur_models.random_lens(rng)

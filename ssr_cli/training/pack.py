@@ -140,6 +140,8 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
     if options.pack_to is None:
         raise UsageError("The pack stage needs a target.", "Name one with --pack-to lite.safetensors.")
     if options.backbone is not None:
+        if options.keep:
+            raise UsageError("An adapter is not begun from other weights.", "Leave --keep out.")
         _save_adapter(options, options.pack_to)
         return _listed(options, options.pack_to, report)
     kept = shares(options)

@@ -33,6 +33,8 @@ _SURE = 0.6
 _IN_FOCUS = 0.9
 #: Share of a crop that is sharper than what a camera's sharpening answers.
 _SHARPEST = 0.1
+#: Variance, HR px^2, that the blur of a scene may differ by and still be one kernel's.
+_SAME = 1e-3
 #: Scene, row and column of a crop's corner.
 Place = tuple[int, int, int]
 #: What is told of edited photos where all is told that can be seen: fine detail alone proves little (`source`).
@@ -118,12 +120,19 @@ class ScenePool:
         shards: files of `render_scenes`.
         held_out: scenes at the end kept for validation.
         device: where the pool lives (a GPU holds it whole: 1.8 MB a scene).
+        steady: whether cameras' crops are only of scenes that one kernel blurred. What is out of focus in a camera's
+            photo is so in its truth as well; a flow that learns to sharpen it invents texture wherever it is smooth.
         processed: share of training crops from scenes of a camera's pixels, which it processed; of validation crops it
             is always the same.
     """
 
     def __init__(
-        self, shards: Sequence[Path], held_out: int, device: torch.device, processed: float = PROCESSED
+        self,
+        shards: Sequence[Path],
+        held_out: int,
+        device: torch.device,
+        processed: float = PROCESSED,
+        steady: bool = False,
     ) -> None:
         parts = [load_file(p) for p in shards]
         # kept beside the program: choosing places must not wait for the device
@@ -134,8 +143,9 @@ class ScenePool:
         }
         count = len(self.data["clean"]) - held_out
         camera = self.data.pop("camera").cpu().numpy()
-        self.scenes = _by_kind(camera[:count], 0)
-        self.kept = _by_kind(camera[count:], count)
+        varies = np.ptp(self.variance.astype(np.float32), axis=(1, 2)) > _SAME
+        self.scenes = _by_kind(camera[:count], 0, varies[:count] & steady)
+        self.kept = _by_kind(camera[count:], count, varies[count:] & steady)
         self.device = device
         self.processed = processed
 
@@ -210,13 +220,15 @@ class ScenePool:
         self.data["fitted"] = in_units_of(self.data["disparity"].float(), said).half().clone()
 
 
-def _by_kind(camera: npt.NDArray[np.bool_], first: int) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
-    """Numbers, from `first` on, of the scenes that are not of a camera's pixels, and of those that are.
+def _by_kind(
+    camera: npt.NDArray[np.bool_], first: int, left_out: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.int_]]:
+    """Numbers, from `first` on, of the scenes that are not of a camera's pixels, and of those that are and serve.
 
     A pool so small that it has but one kind gives that for both.
     """
     every = first + np.arange(len(camera))
-    others, cameras = every[~camera], every[camera]
+    others, cameras = every[~camera], every[camera & ~left_out]
     return (others if len(others) else every), (cameras if len(cameras) else every)
 
 

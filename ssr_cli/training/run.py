@@ -13,6 +13,7 @@ from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import SHARD, ScenePool, list_photos, load_photo, render_scenes
 from ssr_cli.training.shards import render_shards, shard_files
+from ssr_cli.training.structure import most_structured_first
 from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
@@ -25,12 +26,13 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     progress = lambda done, of: report(f"scenes: {done}/{of} shards of {SHARD}")  # noqa: E731
     folder = options.out / "scenes"
     if not all(path.exists() for path in shard_files(folder, options.scenes, SHARD, options.seed)):
-        report(f"scenes: looking which of {len(photos)} photos are crisp")
-        photos = crispest(photos, load_photo)
+        report(f"scenes: looking how crisp and how structured {len(photos)} photos are")
+        photos = most_structured_first(crispest(photos, load_photo), load_photo)
     shards = render_shards(
         render_scenes, photos, folder, options.scenes, SHARD, options.seed, options.workers, progress
     )
-    return ScenePool(shards, held_out=SHARD, device=device, processed=options.processed)
+    steady = options.stage == "flow"
+    return ScenePool(shards, held_out=SHARD, device=device, processed=options.processed, steady=steady)
 
 
 def begun_suite(options: TrainOptions) -> Suite:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
-from ssr_cli.synthesis.degrade import Origin, _denoised, answering, as_focused, draw_origins, shoot
+from ssr_cli.synthesis.degrade import Origin, _denoised, answering, as_focused, draw_origins, shoot, with_grain
 from ssr_cli.synthesis.jpeg import jpeg
 
 
@@ -125,7 +125,7 @@ def test_photos_out_of_cameras_are_softer_and_stay_pairs() -> None:
     soft, seen = as_focused(hr, clean, origins, np.random.default_rng(3))
     lost = (soft - hr).abs().mean((1, 2, 3))
     assert float(lost[::2].mean()) > 3 * float(lost[1::2].mean())
-    assert float((photographed(soft) - seen).abs().mean()) < 0.4 / 255  # denoising, grain, and what was clipped
+    assert float((photographed(soft) - seen).abs().mean()) < 0.5 / 255  # denoising, grain, and what was clipped
 
 
 def test_cameras_take_weak_detail_for_noise_and_leave_edges() -> None:
@@ -192,12 +192,21 @@ def test_the_shares_of_origins_are_as_asked() -> None:
     assert shares == pytest.approx([0.24, 0.6, 0.16], abs=0.03)
 
 
-def test_cameras_truths_have_grain_and_others_do_not() -> None:
-    grey = torch.full((2, 3, 64, 64), 0.5)
-    truth, seen = as_focused(
-        grey, grey[..., ::4, ::4], np.array([Origin.CAMERA, Origin.REDUCED]), np.random.default_rng(0)
-    )
-    assert 0.2 / 255 < float(truth[0].std()) < 2 / 255
-    assert float(truth[1].std()) < 1e-6
-    assert float(seen.std()) < 1e-6
-    assert abs(float(truth[0].mean()) - 0.5) < 0.1 / 255
+def test_cameras_truths_have_as_much_grain_as_the_photo_and_others_none() -> None:
+    grey = torch.full((3, 3, 64, 64), 0.5)
+    origins = np.array([Origin.CAMERA, Origin.CAMERA, Origin.REDUCED])
+    truth = with_grain(grey, origins, torch.tensor([0.1, 1.0, 1.0]) / 255, np.random.default_rng(0))
+    quiet, noisy, other = (float(picture.std()) * 255 for picture in truth)
+    assert 0.05 < quiet < 0.3
+    assert 0.3 < noisy < 1.6
+    assert other < 1e-4
+    assert float((truth.mean((1, 2, 3)) - 0.5).abs().max()) < 0.1 / 255
+
+
+def test_shots_tell_their_noise() -> None:
+    flat = torch.full((300, 3, 32, 32), 0.5)
+    shot = shoot(flat, np.full(300, Origin.REDUCED), np.random.default_rng(1))
+    seen = (shot.lr - shot.lr.mean((2, 3), keepdim=True)).flatten(1).std(1)
+    loud = shot.noise > 2 / 255
+    assert loud.any()
+    assert float((seen / shot.noise)[loud].median()) == pytest.approx(1, abs=0.05)

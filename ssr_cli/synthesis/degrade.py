@@ -27,11 +27,15 @@ _QUALITY, _CAMERA_QUALITY = 50, 80
 _QUIET, _CAMERA_QUIET = 0.75, 0.85
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
-#: Grain of cameras' true photos, encoded units, before it is softened, and by which sigmas, px: their quietest patches
-#: have 6 dB more power than patches of photos that were made smaller. Without it a flow learns that a wall is smooth.
-_TRUE_GRAIN, _GRAIN_SOFT = (0.4 / 255, 1.4 / 255), (0.3, 0.8)
+#: Grain of cameras' true photos over the noise of the photo, which the same sensor took at the same speed; what there
+#: is in any case, and the most, encoded units; by which sigmas it is softened, px. Without it a flow learns that a wall
+#: is smooth; where the photo says nothing of it, that every wall is grainy, and the grain becomes a weave.
+_TRUE_GRAIN, _LEAST_GRAIN, _MOST_GRAIN, _GRAIN_SOFT = (0.7, 2.0), 0.1 / 255, 1.6 / 255, (0.3, 0.8)
 #: How soft cameras' true photos are, sigma in px; by how much they were sharpened, with which masks, px.
 _FOCUS, _CRISPED, _CRISPING = (0.55, 1.0), (-0.1, 0.5), (1.5, 3.0)
+#: Share of crops that are out of focus in the true photo as well, and how soft these are: a third of the patches of
+#: RealSR's and DRealSR's true photos are smooth, of sharp crops chosen for training an eighth.
+_BEHIND, _BEHIND_FOCUS = 0.2, (1.0, 2.5)
 #: What their denoising takes for noise, encoded units: of detail within 0.8 px; half of it within 1.6 px.
 _CORE, _FINE, _FINER = (0.2 / 255, 1.6 / 255), 0.8, 1.6
 #: Share of cameras' sharpening that is as strong as their blur asks for; the rest knows nothing of it.
@@ -59,10 +63,12 @@ class Shot:
     Attributes:
         lr: (B, 3, h, w), multiples of 1/255.
         gain: (B, 2), log gain of the camera's sharpening at `sharpening.GAIN_AT`, 0 where there was none.
+        noise: (B,), standard deviation of the noise before it was sharpened and compressed, encoded units.
     """
 
     lr: Tensor
     gain: Tensor
+    noise: Tensor
 
 
 def add_noise(rgb: Tensor, gaussian: float, poisson: float, rng: np.random.Generator) -> Tensor:
@@ -97,8 +103,8 @@ def as_focused(
     net that learns from reduced photos alone makes of the former what they never were. But no Gaussian made them: what
     is weak and fine was taken for noise, edges were kept and sharpened (the steepest gradients over 9 px are 2.2 to 2.7
     times those of the photo softened by 2 px; after a Gaussian alone 2.1, in photos made smaller 3.9). A flow that
-    learns from soft edges under grain draws just these. They also have grain, which is added to the sharp pictures
-    alone, as denoising and sharpening are: the other camera, further away, saw the scene and not its photo.
+    learns from soft edges under grain draws just these. Denoising is the sharp pictures' alone: the other camera,
+    further away, saw the scene and not its photo. For their grain see `with_grain`.
 
     Args:
         hr: (B, 3, h s, w s), encoded.
@@ -111,7 +117,9 @@ def as_focused(
     """
     camera = origins == Origin.CAMERA
     b = len(hr)
-    sigma = np.select([camera, rng.random(b) < 0.2], [rng.uniform(*_FOCUS, b), rng.uniform(0.3, 0.9, b)], _SHARP)
+    behind = rng.random(b) < _BEHIND
+    focus = np.where(behind, rng.uniform(*_BEHIND_FOCUS, b), rng.uniform(*_FOCUS, b))
+    sigma = np.select([camera, rng.random(b) < 0.2], [focus, rng.uniform(0.3, 0.9, b)], _SHARP)
     touched = np.flatnonzero(camera | (sigma > _SHARP))  # the others stay as they are: that is quicker
     if not len(touched):
         return hr, clean
@@ -124,7 +132,6 @@ def as_focused(
     ratio = clean.shape[-1] / hr.shape[-1]
     seen = sharpen(soften(seen, sigmas * ratio), masks * ratio, crisped)
     truth = sharpen(_denoised(soften(sharp, sigmas), core), masks, crisped)
-    truth = truth + _true_grain(sharp, origins[touched], rng)
     return hr.index_copy(0, index, truth.clamp(0, 1)), clean.index_copy(0, index, seen)
 
 
@@ -139,13 +146,22 @@ def _denoised(rgb: Tensor, core: Tensor) -> Tensor:
     return finer + kept(fine - finer, core / 2) + kept(rgb - fine, core)
 
 
-def _true_grain(hr: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
-    """What the sensor left in cameras' true photos (B, 3, H, W), three quarters of it grey; nothing in others."""
-    b, (least, most) = len(hr), _TRUE_GRAIN
-    sigma = np.where(origins == Origin.CAMERA, least * (most / least) ** rng.random(b), 0.0)
+def with_grain(hr: Tensor, origins: npt.NDArray[np.int_], noise: Tensor, rng: np.random.Generator) -> Tensor:
+    """True photos with what the sensor left in cameras', three quarters of it grey; the others as they are.
+
+    Args:
+        hr: (B, 3, H, W), encoded.
+        origins: (B,), see `Origin`.
+        noise: (B,) standard deviation of the photos' noise, see `Shot`.
+        rng: source of all choices.
+    """
+    b = len(hr)
+    camera = _mask(origins == Origin.CAMERA, hr)
+    sigma = (noise * _column(rng.uniform(*_TRUE_GRAIN, b), hr) + _LEAST_GRAIN).clamp_max(_MOST_GRAIN)
     grey, colour = (rng.standard_normal((b, n, *hr.shape[-2:]), dtype=np.float32) for n in (1, 3))
     normal = torch.from_numpy(0.75**0.5 * grey + 0.25**0.5 * colour).to(hr.device)
-    return _column(sigma, hr).view(-1, 1, 1, 1) * soften(normal, _column(rng.uniform(*_GRAIN_SOFT, b), hr))
+    grain = sigma.view(-1, 1, 1, 1) * soften(normal, _column(rng.uniform(*_GRAIN_SOFT, b), hr))
+    return torch.where(camera, (hr + grain).clamp(0, 1), hr)
 
 
 def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
@@ -264,4 +280,4 @@ def shoot(
     once, more = (np.select([camera, edited], shares, last) for *shares, last in ((0.65, 0.75, 0.2), (0.15, 0.2, 0.0)))
     least = np.where(camera, _CAMERA_QUALITY, _QUALITY)
     seen = _compressed(_compressed(seen, once, least, rng), more, least, rng)
-    return Shot(seen, log_gain(sigmas, amounts) + log_gain(sigmas_again, again))
+    return Shot(seen, log_gain(sigmas, amounts) + log_gain(sigmas_again, again), grain.std((1, 2, 3)))

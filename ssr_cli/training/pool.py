@@ -22,7 +22,7 @@ from torch import Tensor
 from ssr_cli.errors import InputError
 from ssr_cli.models.depth import DepthNet
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.synthesis.degrade import PROCESSED, Origin, as_focused, draw_origins, shoot
+from ssr_cli.synthesis.degrade import PROCESSED, Origin, as_focused, draw_origins, shoot, with_grain
 from ssr_cli.synthesis.photo_scenes import random_scene
 
 SHARD = 40
@@ -181,6 +181,7 @@ class ScenePool:
             sharpest = np.array([np.quantile(self._variance(place, side), _SHARPEST) for place in picks])
             # Of sharp kernels less than no variance is left once the sensor's own is taken away.
             shot = shoot(clean, origins, rng, np.sqrt(np.maximum(sharpest, 0)) / h_scale(self.data))
+            hr = with_grain(hr, origins, shot.noise, rng)
         return Crops(
             hr=hr,
             clean=clean,

@@ -59,8 +59,9 @@ class UpscaleOptions:
         focus_strength: share of meant blur that is left instead, 0..1, or None.
         source: "camera" for pixels as a camera saved them, "reduced" for those of pictures that were made smaller, and
             of raw or scanned ones; "auto" looks at them.
-        precision: "float32" or "bfloat16", of the networks alone: physics and colours are always float32. The latter
-            takes a sixth less time where the device multiplies it by itself, and moves pixels by up to 1/255 or 2.
+        precision: "float32" or "bfloat16", of the networks and of the steps of corrections; what the kernels leave
+            unexplained, and colours, are always found in float32. The latter takes a quarter less time where the
+            device multiplies it by itself, and moves pixels of photos by less than 1/255.
         ablation: parts to leave out.
 
     Raises:

@@ -91,7 +91,8 @@ class Models:
         dictionary: of kernels.
         device: where they are.
         stable: a Stable Diffusion prior that takes the flow's place, or None.
-        precision: what the lite networks compute with, where `networks` is entered. Physics stays in float32.
+        precision: what the lite networks compute with, where `networks` is entered, and corrections by the kernels;
+            what these leave unexplained is always found in float32.
     """
 
     suite: Suite

@@ -57,13 +57,14 @@ def _level(sigma: float) -> Tensor:
     return torch.full((1, 1, SIDE // 4, SIDE // 4), sigma / 255)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kernel", [*KERNELS, WIDEST])
 @pytest.mark.parametrize("seed", SCENES)
-def test_an_eight_bit_output_reaches_50_db(seed: int, kernel: str) -> None:
+def test_an_eight_bit_output_reaches_50_db(seed: int, kernel: str, precision: torch.dtype) -> None:
     x, operator = _scene(seed), _operator(kernel)
     y = _eight_bits(_seen(x, operator))
     begin = upscale_bicubic(y, 4).clamp(0, 1)
-    projected = project(begin, y, operator, _level(0.25))
+    projected = project(begin, y, operator, _level(0.25), precision=precision)
     assert _db(_seen(_eight_bits(projected.image), operator), y) >= 50
     assert _db(projected.image, x) > _db(begin, x)
 
@@ -84,6 +85,17 @@ def test_noise_is_left_alone_and_the_truth_comes_no_further_away(seed: int, kern
         projected = project(begin, y, operator, _level(5.0), grain=torch.tensor([5 / 255]))
         assert _db(projected.image, x) >= _db(begin, x)
         assert float(projected.after.std()) == pytest.approx(float(noise.std()), rel=0.1)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_factors_of_sixteen_bits_hardly_change_a_guess(kernel: str) -> None:
+    operator = _operator(kernel)
+    y = _eight_bits(_seen(_scene(0), operator))
+    exact, rough = (first_guess(y, operator, _level(1.0), precision) for precision in (torch.float32, torch.bfloat16))
+    apart = 255 * (exact - rough).abs()
+    assert exact.dtype == rough.dtype == torch.float32
+    assert 0 < float(apart.mean()) < 0.1
+    assert float(apart.quantile(0.999)) < 2
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -166,6 +166,7 @@ def project(
     noise: Tensor,
     steps: int = 4,
     grain: Tensor | None = None,
+    precision: torch.dtype | None = None,
 ) -> Projected:
     """Pull a sample onto the photo, among the pictures whose values lie in 0..1.
 
@@ -183,6 +184,7 @@ def project(
         noise: (B, 1, h, w) standard deviation of what the kernels leave unexplained, encoded units.
         steps: Chebyshev iterations of the first correction.
         grain: (B,) standard deviation of the photos' own noise, encoded units; None for hardly any.
+        precision: of the factors that corrections are computed with; what is left to correct is always known exactly.
 
     Returns:
         The projected sample and both residuals.
@@ -200,9 +202,9 @@ def project(
             break
         target = share * (srgb_to_linear(y) - srgb_to_linear(shown))
         if turn:
-            raw = linear + chebyshev(operator, again * target, _AGAIN_STEPS, _AGAIN_LOW, free=free)
+            raw = linear + chebyshev(operator, again * target, _AGAIN_STEPS, _AGAIN_LOW, free=free, precision=precision)
         else:
-            raw = linear + chebyshev(operator, target, steps)
+            raw = linear + chebyshev(operator, target, steps, precision=precision)
         linear = raw.clamp(0, 1)
         shown = _shown(operator, linear)
         after = y - shown
@@ -226,13 +228,16 @@ def _shown(operator: SpatiallyVariantBlur, linear: Tensor) -> Tensor:
     return linear_to_srgb(operator.forward(linear).clamp(0, 1))
 
 
-def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Tensor:
+def first_guess(
+    y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor, precision: torch.dtype | None = None
+) -> Tensor:
     """What the kernels alone make of a photo: interpolated, then pulled onto it.
 
     Args:
         y: (B, 3, h, w) encoded photo, as it was before the camera sharpened it.
         operator: A of the photo's kernels.
         noise: (B, 1, h, w) standard deviation that is left alone, encoded units.
+        precision: of the factors it is computed with.
 
     Returns:
         (B, 3, H, W) encoded, 0..1.
@@ -240,4 +245,5 @@ def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Ten
     linear = srgb_to_linear(upscale_bicubic(y, operator.scale).clamp(0, 1))
     seen = operator.forward(linear)
     target = (srgb_to_linear(y) - seen) * excess(y - linear_to_srgb(seen), noise)
-    return linear_to_srgb((linear + chebyshev(operator, target, _GUESS_STEPS)).clamp(0, 1)).clamp(0, 1)
+    correction = chebyshev(operator, target, _GUESS_STEPS, precision=precision)
+    return linear_to_srgb((linear + correction).clamp(0, 1)).clamp(0, 1)

@@ -7,6 +7,7 @@ channels, which turns the strided convolution into a small dense one on the LR g
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -80,6 +81,14 @@ class SpatiallyVariantBlur:
         self.reach = self.filters.shape[-1] // 2  # LR pixels
         self._mixing = weights.permute(0, 2, 3, 1)[:, None].contiguous()  # (B, 1, h, w, L)
 
+    def rounded(self, precision: torch.dtype | None) -> SpatiallyVariantBlur:
+        """The same operator with factors of a lower precision: for steps towards a correction, not for residuals."""
+        if precision in (None, self.filters.dtype):
+            return self
+        rough = copy(self)
+        rough.filters, rough._mixing = self.filters.to(precision), self._mixing.to(precision)
+        return rough
+
     def blocks(self, x: Tensor) -> Tensor:
         """A picture (B, C, h s, w s) in blocks (B C, s s, h, w)."""
         shuffled = F.pixel_unshuffle(x.flatten(0, 1)[:, None], self.scale)
@@ -107,11 +116,11 @@ class SpatiallyVariantBlur:
     def see(self, blocks: Tensor) -> Tensor:
         """`forward` of a picture in blocks, (B, C, h, w)."""
         answers = per_photo(self._answers(blocks).permute(0, 2, 3, 1), len(self.weights))
-        return (answers * self._mixing).sum(-1)
+        return (answers * self._mixing).sum(-1, dtype=self.weights.dtype)
 
     def spread(self, r: Tensor) -> Tensor:
-        """`adjoint`, in blocks."""
-        shares = (r[..., None] * self._mixing).flatten(0, 1).permute(0, 3, 1, 2)
+        """`adjoint`, in blocks, of the operator's precision."""
+        shares = (r[..., None].to(self._mixing) * self._mixing).flatten(0, 1).permute(0, 3, 1, 2)
         return _folded(F.conv_transpose2d(shares, self.filters), self.scale, self.reach)
 
     @cached_property

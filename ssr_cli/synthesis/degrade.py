@@ -21,8 +21,8 @@ from ssr_cli.synthesis.jpeg import jpeg
 PROCESSED = 0.5
 #: Share of the others that were edited.
 _EDITED = 0.4
-#: Lowest quality of a JPEG; of one that a camera wrote.
-_QUALITY, _CAMERA_QUALITY = 50, 80
+#: Lowest quality of a JPEG; of one that a camera wrote; of an edited photo's, as small ones on the web are.
+_QUALITY, _CAMERA_QUALITY, _EDITED_QUALITY = 50, 80, 20
 #: Share of photos with little noise; of cameras'.
 _QUIET, _CAMERA_QUIET = 0.75, 0.85
 #: Sigma in pixels that changes nothing.
@@ -278,6 +278,6 @@ def shoot(
     seen = torch.where(before, seen, seen + grain)
     seen = (seen.clamp(0, 1) * 255).round() / 255
     once, more = (np.select([camera, edited], shares, last) for *shares, last in ((0.65, 0.75, 0.2), (0.15, 0.2, 0.0)))
-    least = np.where(camera, _CAMERA_QUALITY, _QUALITY)
+    least = np.select([camera, edited], [_CAMERA_QUALITY, _EDITED_QUALITY], _QUALITY)
     seen = _compressed(_compressed(seen, once, least, rng), more, least, rng)
     return Shot(seen, log_gain(sigmas, amounts) + log_gain(sigmas_again, again), grain.std((1, 2, 3)))

@@ -83,7 +83,7 @@ def _table(scale: int, device: torch.device) -> _Table:
 
 def _powers(y: Tensor, table: _Table) -> Tensor:
     """Mean power (B, S, R, ny, nx) of every direction's rings in patches, of photos (B, 3, h, w)."""
-    luma = (y.float() * y.new_tensor(spectra.LUMA, dtype=torch.float32)[:, None, None]).sum(1)
+    luma = spectra.luma_of(y)
     patches = luma.unfold(1, spectra.PATCH, spectra.STRIDE).unfold(2, spectra.PATCH, spectra.STRIDE)
     window = spectra.window().to(y.device)
     mean = (patches * window).sum((-2, -1), keepdim=True) / window.sum()

@@ -40,6 +40,11 @@ Map = tuple[tuple[float, float], tuple[float, float]]
 IDENTITY: Map = ((1.0, 0.0), (0.0, 1.0))
 
 
+def luma_of(rgb: Tensor) -> Tensor:
+    """Luma (..., H, W) of pictures (..., 3, H, W), float32."""
+    return (rgb.float() * rgb.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(-3)
+
+
 def zoomed(factor: float) -> Map:
     """Kernels `factor` times as wide."""
     return (factor, 0.0), (0.0, factor)
@@ -146,7 +151,7 @@ def periodograms(rgb: Tensor, places: Tensor, scale: int) -> Tensor:
         places: (P, 2), row and column of each patch's corner.
         scale: HR pixels per LR pixel.
     """
-    luma = (rgb * rgb.new_tensor(LUMA)[:, None, None]).sum(0)
+    luma = luma_of(rgb)
     patches = luma.unfold(0, PATCH, 1).unfold(1, PATCH, 1)[places[:, 0], places[:, 1]]
     look = window()
     mean = (patches * look).sum((1, 2), keepdim=True) / look.sum()

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ssr_cli.physics.spectra import LUMA
+from ssr_cli.physics.spectra import luma_of
 
 #: Side of the patches whose spectra are looked at.
 _PATCH = 64
@@ -24,7 +24,7 @@ def crispness(photo: Tensor) -> float:
 
     Photos of cameras, pixel for pixel, and Kodak's scans have -18 +- 4 dB.
     """
-    luma = (photo.float() / 255 * photo.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(0)
+    luma = luma_of(photo.float() / 255)
     patches = luma.unfold(0, _PATCH, _PATCH).unfold(1, _PATCH, _PATCH).reshape(-1, _PATCH, _PATCH)
     side = torch.hann_window(_PATCH, periodic=False)
     f = torch.fft.fftfreq(_PATCH)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.physics.spectra import LUMA
+from ssr_cli.physics.spectra import luma_of
 
 #: Side of the windows in which directions are compared, at half the photo's size, and how far apart they begin.
 _WINDOW, _STRIDE = 12, 6
@@ -27,7 +27,7 @@ def structure(photo: Tensor) -> float:
     The coherence of the structure tensor, `(l1 - l2) / (l1 + l2)` (Bigun and Granlund 1987): 1 for lines and edges, 0
     for what has no direction.
     """
-    luma = (photo.float() / 255 * photo.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(0)
+    luma = luma_of(photo.float() / 255)
     half = F.avg_pool2d(luma[None, None], 2)
     # of two rows or columns each: differences that share a pixel would agree with each other in mere noise
     corners = half[..., :-1, :-1], half[..., :-1, 1:], half[..., 1:, :-1], half[..., 1:, 1:]

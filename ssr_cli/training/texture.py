@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.evaluation.patterns import patch_powers
-from ssr_cli.physics.spectra import LUMA
+from ssr_cli.physics.spectra import luma_of
 
 #: Side of a patch, HR pixels.
 _PATCH = 32
@@ -46,7 +46,7 @@ def log_powers(rgb: Tensor) -> Tensor:
         (B, R, ny, nx), nepers of power.
     """
     window, member = _rings(rgb.device)
-    luma = (rgb.float() * rgb.new_tensor(LUMA, dtype=torch.float32)[:, None, None]).sum(1)
+    luma = luma_of(rgb)
     return (patch_powers(luma, window) @ member + _UNSEEN).log().movedim(-1, 1)
 
 

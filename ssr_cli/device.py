@@ -42,16 +42,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
-#: LR pixels worked on at a time: on a CPU so many need about 1.2 GB at the peak, beside the photo and what is loaded.
-#: Smaller tiles would save memory, but their surroundings cost time.
-_CPU_PIXELS = 520 * 520
+#: LR pixels worked on at a time on a CPU: of a photo that is done at once, and of a tile, its surroundings included.
+#: Either needs about 1.5 GB at the peak, beside the photo: what tiles leave free is in pieces.
+_CPU_PIXELS, _CPU_TILE = 520 * 520, 352 * 352
 #: Bytes that an LR pixel needs at the peak, on any device.
 BYTES_PER_PIXEL = 3500
 
 
-def pixels_that_fit(device: torch.device) -> int:
-    """LR pixels that are worked on at a time: what keeps a CPU's memory small, or what fits into a GPU's."""
+def pixels_that_fit(device: torch.device) -> tuple[int, int]:
+    """LR pixels that are worked on at a time: what keeps a CPU's memory small, or what fits into a GPU's.
+
+    Returns:
+        Of a photo that is done at once, and of a tile with its surroundings.
+    """
     if device.type != "cuda":
-        return _CPU_PIXELS
+        return _CPU_PIXELS, _CPU_TILE
     free, _ = torch.cuda.mem_get_info(device)
-    return max(_CPU_PIXELS // 4, int(free * 0.5) // BYTES_PER_PIXEL)
+    fitting = max(_CPU_PIXELS // 4, int(free * 0.5) // BYTES_PER_PIXEL)
+    return fitting, fitting

@@ -89,7 +89,7 @@ def part_of(plane: Tensor, box: tuple[slice, slice]) -> Tensor:
     return plane if part.shape == plane.shape else part.clone()
 
 
-def side_that_fits(height: int, width: int, asked: int | None, overlap: int, most: int) -> int:
+def side_that_fits(height: int, width: int, asked: int | None, overlap: int, whole: int, most: int) -> int:
     """The tile to plan with: what was asked for, or less where its surroundings would not fit.
 
     Args:
@@ -97,12 +97,13 @@ def side_that_fits(height: int, width: int, asked: int | None, overlap: int, mos
         width: LR columns.
         asked: side of a core; 0 or None for as large as fits.
         overlap: LR pixels read around a core.
-        most: LR pixels that fit at a time, the surroundings included.
+        whole: LR pixels of a photo that fits at a time.
+        most: LR pixels of a tile that fits, the surroundings included.
 
     Returns:
         The side of a core, or 0 for the whole photo.
     """
-    if height * width <= most and (not asked or asked >= max(height, width)):
+    if height * width <= whole and (not asked or asked >= max(height, width)):
         return 0
     fitting = max(SMALLEST, (math.isqrt(most) - 2 * _aligned(overlap)) // ALIGNMENT * ALIGNMENT)
     return min(asked or fitting, fitting)

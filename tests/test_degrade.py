@@ -180,6 +180,16 @@ def test_cameras_sharpen_as_their_blur_asks_for() -> None:
     assert float(soft) > 1.3 * float(sharp)
 
 
+def test_edited_photos_have_a_films_grain_and_no_others() -> None:
+    rng = np.random.default_rng(5)
+    grey = torch.full((400, 3, 40, 40), 0.5)
+    for origin, low, high in ((Origin.EDITED, 20, 28), (Origin.REDUCED, 13, 18), (Origin.CAMERA, 8, 13)):
+        noise = shoot(grey, np.full(400, origin), rng).noise * 255
+        assert low < float(noise.max()) < high
+        loud = float((noise > 16).float().mean())
+        assert (0.08 < loud < 0.25) if origin == Origin.EDITED else loud < 0.02
+
+
 def test_edited_photos_are_sharpened_and_compressed_and_reduced_ones_are_raw() -> None:
     flat = torch.full((300, 3, 32, 32), 0.5)
     raw, edited = (shoot(flat, np.full(300, o), np.random.default_rng(1)) for o in (Origin.REDUCED, Origin.EDITED))

@@ -164,11 +164,11 @@ def test_a_photo_that_does_not_fit_is_tiled_whatever_is_asked(tiny_models, monke
         sizes.append(tile.padded.height * tile.padded.width)
         return real(work, tile, *rest)
 
-    monkeypatch.setattr(pipeline, "pixels_that_fit", lambda device: 170 * 170)
+    monkeypatch.setattr(pipeline, "pixels_that_fit", lambda device: (170 * 170, 170 * 170))
     monkeypatch.setattr(pipeline, "restore_tile", seen)
     tiled = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=512)).photo.rgb
     assert sizes == [136 * 150 + 136 * 2] or max(sizes) <= 170 * 170
-    monkeypatch.setattr(pipeline, "pixels_that_fit", lambda device: 20_000)
+    monkeypatch.setattr(pipeline, "pixels_that_fit", lambda device: (20_000, 20_000))
     sizes.clear()
     tiled = pipeline.upscale(photo, tiny_models, UpscaleOptions(tile=0)).photo.rgb
     assert len(sizes) > 1

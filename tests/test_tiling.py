@@ -67,11 +67,17 @@ def test_a_narrow_tile_is_cut_from_its_wide_one(height: int, width: int, tile: i
         assert torch.equal(photo[rows, columns], torch.arange(width)[None].expand(height, width)[narrow.read()])
 
 
-@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(0, 3000), st.integers(10_000, 1_000_000))
-def test_what_is_planned_fits(height: int, width: int, asked: int, most: int) -> None:
-    side = side_that_fits(height, width, asked, 64, most)
+@given(
+    st.integers(1, 4000),
+    st.integers(1, 4000),
+    st.integers(0, 3000),
+    st.integers(10_000, 1_000_000),
+    st.integers(10_000, 1_000_000),
+)
+def test_what_is_planned_fits(height: int, width: int, asked: int, whole: int, most: int) -> None:
+    side = side_that_fits(height, width, asked, 64, whole, most)
     if side == 0:
-        assert height * width <= most
+        assert height * width <= whole
     else:
         assert asked == 0 or side <= asked
         assert side <= SMALLEST or (side + 128) ** 2 <= most

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ssr_cli.frames import Photo
     from ssr_cli.suite import Models
 
-#: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak;
-#: fitted to the measured peaks of photos of one and of several tiles on a CPU.
-_BASE_MB, _WORK_KB = 380.0, 4.8
+#: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak of a
+#: photo that is done at once; of one of several tiles, which leave memory in pieces. Fitted to measured peaks on a CPU.
+_BASE_MB, _WORK_KB, _TILED_KB = 380.0, 4.8, 7.6
 #: Bytes of an LR pixel of the whole photo: float32 colours, depth, the decoder's copy.
 _PHOTO_BYTES = 20
 #: Seconds for loading libraries and models.
@@ -71,7 +71,8 @@ def plan_photo(path: Path, photo: Photo, options: UpscaleOptions, pace: float | 
     size = max(1, round(height * options.scale)), max(1, round(width * options.scale))
     band = max(tile.core.height for tile in tiles) * 4 * width * 4 * 3 * (1 if options.scale == 4 else 5)
     masks = 2 if "alpha" in photo.metadata else 1
-    memory = _BASE_MB + (max(areas) * _WORK_KB * 1e3 + height * width * _PHOTO_BYTES * masks + 2 * band * masks) / 1e6
+    work_kb = _WORK_KB if len(tiles) == 1 else _TILED_KB
+    memory = _BASE_MB + (max(areas) * work_kb * 1e3 + height * width * _PHOTO_BYTES * masks + 2 * band * masks) / 1e6
     work = sum(areas) * masks
     seconds = None if pace is None else work * pace
     return Plan(path, size[1], size[0], len(tiles), work, round(memory), seconds)

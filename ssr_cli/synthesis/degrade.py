@@ -23,8 +23,11 @@ PROCESSED = 0.5
 _EDITED = 0.4
 #: Lowest quality of a JPEG; of one that a camera wrote; of an edited photo's, as small ones on the web are.
 _QUALITY, _CAMERA_QUALITY, _EDITED_QUALITY = 50, 80, 20
-#: Share of photos with little noise; of cameras'.
-_QUIET, _CAMERA_QUIET = 0.75, 0.85
+#: Share of photos with little noise; of cameras'; of edited ones, which scans of old prints and films are, too.
+_QUIET, _CAMERA_QUIET, _EDITED_QUIET = 0.75, 0.85, 0.5
+#: Most noise, encoded units; of edited photos. How soft it is, sigma in px, where it is not rough; theirs.
+_NOISE, _EDITED_NOISE = 15 / 255, 25 / 255
+_NOISE_SOFT, _EDITED_NOISE_SOFT = (0.35, 0.9), (0.35, 1.3)
 #: Sigma in pixels that changes nothing.
 _SHARP = 1e-3
 #: Grain of cameras' true photos over the noise of the photo, which the same sensor took at the same speed; what there
@@ -167,23 +170,25 @@ def with_grain(hr: Tensor, origins: npt.NDArray[np.int_], noise: Tensor, rng: np
 def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
     """Poisson-Gaussian noise (B, 3, h, w), mostly little; of processed photos some of it grey, half of it smoothed.
 
-    Most of cameras' photos have the least, as RealSR and DRealSR do: 0.4 to 0.7/255 in the median. But as many of them
-    as of others have much: where those had less, nets took the grain of photos from the web for detail.
+    Most of cameras' photos have the least, as RealSR and DRealSR do: 0.4 to 0.7/255 in the median. But many of them,
+    too, have much: where those had less, nets took the grain of photos from the web for detail.
     Smooth or rough, noise must tell nothing of sharpening: a net that reads it there is wrong on every camera that
-    denoises. Edited photos have hardly less than others, or a net takes theirs for detail, but seldom of a colour: by
-    that one could tell that no camera processed them (`source`).
+    denoises. Edited photos have the most, up to a film's that was scanned and compressed: a net that knows only half
+    as much makes worms of it. Seldom of a colour: by that one could tell that no camera processed them (`source`).
     """
     b = len(clean)
     processed = origins != Origin.REDUCED
-    camera = origins == Origin.CAMERA
-    little, much = np.abs(rng.normal(0, 3.0, b)) * np.where(camera, 0.4, 1.0), rng.uniform(0, 15, b)
-    quiet = rng.random(b) < np.where(camera, _CAMERA_QUIET, _QUIET)
-    spread = np.where(quiet, little, much) / 255 * np.where(processed, 0.7, 1.0)
-    gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, 15 / 255), 0.0)
+    camera, edited = origins == Origin.CAMERA, origins == Origin.EDITED
+    most = np.where(edited, _EDITED_NOISE, _NOISE)
+    little, much = np.abs(rng.normal(0, 3.0, b)) / 255 * np.where(camera, 0.4, 1.0), rng.uniform(0, most)
+    quiet = rng.random(b) < np.select([camera, edited], [_CAMERA_QUIET, _EDITED_QUIET], _QUIET)
+    spread = np.where(quiet, little * np.where(processed, 0.7, 1.0), much * np.where(camera, 0.7, 1.0))
+    gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, most), 0.0)
     poisson = np.where(rng.random(b) < 0.35, rng.uniform(0, 2.5e-4, b), 0.0) * np.where(camera, 0.2, 1.0)
-    grey = processed & (rng.random(b) < np.where(origins == Origin.EDITED, 0.85, 0.6))
+    grey = processed & (rng.random(b) < np.where(edited, 0.85, 0.6))
     smooth = processed & (rng.random(b) < 0.6)
-    sigmas = _column(rng.uniform(0.35, 0.9, b), clean)
+    softest = np.where(edited, rng.uniform(*_EDITED_NOISE_SOFT, b), rng.uniform(*_NOISE_SOFT, b))
+    sigmas = _column(softest, clean)
     normal = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
     normal = torch.where(_mask(grey, clean), normal[:, :1], normal)
     soft = soften(normal, sigmas) / bells(sigmas).square().sum(1).view(-1, 1, 1, 1)  # of unit variance again

@@ -24,7 +24,7 @@ _EDITED = 0.4
 #: Lowest quality of a JPEG; of one that a camera wrote; of an edited photo's, as small ones on the web are.
 _QUALITY, _CAMERA_QUALITY, _EDITED_QUALITY = 50, 80, 20
 #: Share of photos with little noise; of cameras'; of edited ones, which scans of old prints and films are, too.
-_QUIET, _CAMERA_QUIET, _EDITED_QUIET = 0.75, 0.85, 0.5
+_QUIET, _CAMERA_QUIET, _EDITED_QUIET = 0.75, 0.92, 0.5
 #: Most noise, encoded units; of edited photos. How soft it is, sigma in px, where it is not rough; theirs.
 _NOISE, _EDITED_NOISE = 15 / 255, 25 / 255
 _NOISE_SOFT, _EDITED_NOISE_SOFT = (0.35, 0.9), (0.35, 1.3)
@@ -180,7 +180,7 @@ def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generato
     processed = origins != Origin.REDUCED
     camera, edited = origins == Origin.CAMERA, origins == Origin.EDITED
     most = np.where(edited, _EDITED_NOISE, _NOISE)
-    little, much = np.abs(rng.normal(0, 3.0, b)) / 255 * np.where(camera, 0.4, 1.0), rng.uniform(0, most)
+    little, much = np.abs(rng.normal(0, 3.0, b)) / 255 * np.where(camera, 0.3, 1.0), rng.uniform(0, most)
     quiet = rng.random(b) < np.select([camera, edited], [_CAMERA_QUIET, _EDITED_QUIET], _QUIET)
     spread = np.where(quiet, little * np.where(processed, 0.7, 1.0), much * np.where(camera, 0.7, 1.0))
     gaussian = np.where(rng.random(b) < 0.85, np.minimum(spread, most), 0.0)

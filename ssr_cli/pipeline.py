@@ -202,8 +202,7 @@ class Enlarging:
     def _relieve(self, row: list[Tile]) -> None:
         """Give back what the work before a row of tiles left behind, where that is much.
 
-        Between the stages of a tile it would make the peak a sixth lower, but the next stage needs most of it at once,
-        and the system empties every page first: a third of a large photo's time.
+        Photos that are done at once give back between stages, too; see `tile_pass`.
         """
         area = max(tile.padded.height * tile.padded.width for tile in row)
         if self.recovery.models.device.type == "cpu" and area > _SMALL:

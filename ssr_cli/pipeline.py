@@ -25,20 +25,17 @@ from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_
 from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
 from ssr_cli.image.color import resized
 from ssr_cli.maps import Maps
-from ssr_cli.memory import release
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.recovery import Recovery, checked
 from ssr_cli.settings import PLAIN, Delivery, UpscaleOptions
 from ssr_cli.stable_pass import draw_stable, held_tile
 from ssr_cli.suite import Models
 from ssr_cli.tile_end import Restored, Tally
-from ssr_cli.tile_pass import fuse, restore_tile
+from ssr_cli.tile_pass import fuse, relieve, restore_tile
 from ssr_cli.tiling import Tile, side_that_fits
 
 #: Rows of a whole picture handed on at a time.
 _ROWS = 256
-#: Below so many LR pixels tiles are not worth giving memory back for.
-_SMALL = 128 * 128
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -184,7 +181,7 @@ class Enlarging:
         attempt, done = partial(self._attempt, options), 0
         for _, row in groupby(self.work.tiles, lambda tile: tile.core.top):
             tiles = list(row)
-            self._relieve(tiles)
+            relieve(max(tiles, key=lambda tile: tile.padded.width), self.recovery.models)
             top = tiles[0].core.top * self.scale
             band = Canvas(
                 min(tiles[0].core.bottom * self.scale, height) - top, width, self.delivery.bits if final else None
@@ -198,15 +195,6 @@ class Enlarging:
                 done += 1
             self.tell("restoring", done, len(self.work.tiles))
             yield band.pixels
-
-    def _relieve(self, row: list[Tile]) -> None:
-        """Give back what the work before a row of tiles left behind, where that is much.
-
-        Photos that are done at once give back between stages, too; see `tile_pass`.
-        """
-        area = max(tile.padded.height * tile.padded.width for tile in row)
-        if self.recovery.models.device.type == "cpu" and area > _SMALL:
-            release()
 
     def _keep(self, restored: Restored, rows: slice, columns: slice) -> None:
         """Count a finished tile, and put what was asked for beside it in its place."""

@@ -36,7 +36,7 @@ _STRIP, _REACH = 64, 8
 _NOISE_ROWS = 256
 #: Samples whose spread tells how sure the prior is.
 _SAMPLES = 4
-#: Below so many LR pixels a photo is not worth giving memory back for.
+#: Below so many LR pixels a tile is not worth giving memory back for.
 _SMALL = 128 * 128
 
 
@@ -212,7 +212,6 @@ def _understood(
     note: Callable[[list[RoundState], Tensor], None],
 ) -> tuple[RoundState, Fused]:
     """SVKR on the tile, then AMF nearer to its core; nothing else of the rounds stays in memory."""
-    _relieve(tile, models)
     states = refine(work, tile, models, priors[:-1])
     state = state_within(states[-1], near.within(tile))
     _relieve(tile, models)
@@ -224,12 +223,17 @@ def _understood(
     return state, fused
 
 
+def relieve(tile: Tile, models: Models) -> None:
+    """Give back the memory that work before this left behind, where a tile is large enough for that to be much."""
+    if models.device.type == "cpu" and tile.padded.height * tile.padded.width > _SMALL:
+        release()
+
+
 def _relieve(tile: Tile, models: Models) -> None:
-    """Give memory back between two stages of a photo that is done at once, where there is enough of it.
+    """Give memory back between two stages of a photo that is done at once.
 
     The system empties every page before a process gets it again, which took a third of the time of a large photo's
     tiles: these are smaller, and give back between their rows.
     """
-    large = tile.padded.height * tile.padded.width > _SMALL
-    if large and tile.core == tile.padded and models.device.type == "cpu":
-        release()
+    if tile.core == tile.padded:
+        relieve(tile, models)

@@ -10,18 +10,11 @@ import torch
 from PIL import Image
 
 from ssr_cli.physics.sharpening import GAIN_AT, desharpen, log_gain, sharpen, sharpening_of, soften
-from ssr_cli.synthesis import degrade
-from ssr_cli.synthesis.degrade import (
-    Origin,
-    _denoised,
-    _enlarged,
-    answering,
-    as_focused,
-    draw_origins,
-    shoot,
-    with_grain,
-)
+from ssr_cli.synthesis import truths
+from ssr_cli.synthesis.degrade import _enlarged, answering, shoot
 from ssr_cli.synthesis.jpeg import jpeg
+from ssr_cli.synthesis.origins import Origin, draw_origins
+from ssr_cli.synthesis.truths import _denoised, as_focused, with_grain
 
 
 def _smooth(count: int = 1, size: int = 64) -> torch.Tensor:
@@ -139,7 +132,7 @@ def test_photos_out_of_cameras_are_softer_and_stay_pairs(monkeypatch) -> None:
     lost = (soft - hr).abs().mean((1, 2, 3))
     assert float(lost[::2].mean()) > 3 * float(lost[1::2].mean())
     assert float((photographed(soft) - seen).abs().mean()) < 0.5 / 255
-    monkeypatch.setattr(degrade, "_CORE", (0.0, 0.0))
+    monkeypatch.setattr(truths, "_CORE", (0.0, 0.0))
     soft, seen = as_focused(hr, clean, origins, np.random.default_rng(3))
     assert float((photographed(soft) - seen).abs().mean()) < 0.3 * float((seen - clean).abs().mean())
 
@@ -220,7 +213,7 @@ def test_some_edited_photos_were_enlarged_before_and_the_others_are_as_they_were
     torch.testing.assert_close(seen[~torch.from_numpy(hit)], photos[~torch.from_numpy(hit)], rtol=0, atol=0)
 
     def finest(rgb: torch.Tensor) -> torch.Tensor:
-        """The share of each picture's power above 0.4 cycles per pixel, along either axis."""
+        """The share of each picture's power above 0.4 cycles per pixel from row to row."""
         power = torch.fft.fft2(rgb - rgb.mean((2, 3), keepdim=True)).abs().square().sum(1)
         fine = torch.fft.fftfreq(48).abs() > 0.4
         return power[:, fine].sum((1, 2)) / power.sum((1, 2))

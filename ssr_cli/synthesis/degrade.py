@@ -7,21 +7,17 @@ picture: blur that was sharpened afterwards looks like less blur with halos, and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import functional
 
 from ssr_cli.physics.sharpening import bells, log_gain, sharpen, soften
 from ssr_cli.synthesis.jpeg import jpeg
+from ssr_cli.synthesis.origins import Origin, column, mask
 
-#: Share of photos that a camera processed, where nothing else is asked for.
-PROCESSED = 0.5
-#: Share of the others that were edited.
-_EDITED = 0.4
 #: Lowest quality of a JPEG; of one that a camera wrote; of an edited photo's, as small ones on the web are.
 _QUALITY, _CAMERA_QUALITY, _EDITED_QUALITY = 50, 80, 20
 #: Share of photos with little noise; of cameras'; of edited ones, which scans of old prints and films are, too.
@@ -32,35 +28,10 @@ _NOISE_SOFT, _EDITED_NOISE_SOFT = (0.35, 0.9), (0.35, 1.3)
 #: Share of edited photos that were enlarged before, by how much; how many of these had been made smaller by leaving
 #: pixels out, which gives edges stairs.
 _ENLARGED, _ENLARGED_BY, _STAIRS = 0.15, (1.3, 2.2), 0.5
-#: Sigma in pixels that changes nothing.
-_SHARP = 1e-3
-#: Grain of cameras' true photos over the noise of the photo, which the same sensor took at the same speed; what there
-#: is in any case, and the most, encoded units; by which sigmas it is softened, px. Without it a flow learns that a wall
-#: is smooth; where the photo says nothing of it, that every wall is grainy, and the grain becomes a weave.
-_TRUE_GRAIN, _LEAST_GRAIN, _MOST_GRAIN, _GRAIN_SOFT = (0.7, 2.0), 0.1 / 255, 1.6 / 255, (0.3, 0.8)
-#: How soft cameras' true photos are, sigma in px; by how much they were sharpened, with which masks, px.
-_FOCUS, _CRISPED, _CRISPING = (0.55, 1.0), (-0.1, 0.5), (1.5, 3.0)
-#: Share of crops that are out of focus in the true photo as well, and how soft these are: a third of the patches of
-#: RealSR's and DRealSR's true photos are smooth, of sharp crops chosen for training an eighth.
-_BEHIND, _BEHIND_FOCUS = 0.2, (1.0, 2.5)
-#: What their denoising takes for noise, encoded units: of detail within 0.8 px; half of it within 1.6 px.
-_CORE, _FINE, _FINER = (0.2 / 255, 1.6 / 255), 0.8, 1.6
 #: Share of cameras' sharpening that is as strong as their blur asks for; the rest knows nothing of it.
 _MATCHED = 0.8
 #: Largest transfer of such a camera, true photo to photo, at any frequency; strongest mask.
 _PEAK, _STRONGEST = (1.05, 1.35), 3.0
-
-
-class Origin(IntEnum):
-    """Where the pixels of a photo come from.
-
-    REDUCED ones were made smaller, or are as a sensor gave them; CAMERA ones a camera processed; EDITED ones were made
-    smaller, then sharpened or compressed, as on the web.
-    """
-
-    REDUCED = 0
-    CAMERA = 1
-    EDITED = 2
 
 
 @dataclass(frozen=True)
@@ -94,83 +65,6 @@ def add_noise(rgb: Tensor, gaussian: float, poisson: float, rng: np.random.Gener
     return rgb + normal * (gaussian**2 + poisson * rgb.clamp(0, 1)).sqrt()
 
 
-def draw_origins(count: int, rng: np.random.Generator, camera: float = PROCESSED) -> npt.NDArray[np.int_]:
-    """Origins of `count` photos, a camera in so large a share of them."""
-    others = np.where(rng.random(count) < _EDITED, Origin.EDITED, Origin.REDUCED)
-    return np.where(rng.random(count) < camera, Origin.CAMERA, others)
-
-
-def as_focused(
-    hr: Tensor, clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """The sharp pictures as sharp as such photos are, and what the optics gave made softer by as much.
-
-    Photos out of cameras, pixel for pixel, are softer than those that were made smaller: between 0.15 and 0.45 cycles
-    per pixel like a Gaussian of 0.85 px (measured: true photos of RealSR and DRealSR against the training photos). A
-    net that learns from reduced photos alone makes of the former what they never were. But no Gaussian made them: what
-    is weak and fine was taken for noise, edges were kept and sharpened (the steepest gradients over 9 px are 2.2 to 2.7
-    times those of the photo softened by 2 px; after a Gaussian alone 2.1, in photos made smaller 3.9). A flow that
-    learns from soft edges under grain draws just these. Denoising is the sharp pictures' alone: the other camera,
-    further away, saw the scene and not its photo. For their grain see `with_grain`.
-
-    Args:
-        hr: (B, 3, h s, w s), encoded.
-        clean: (B, 3, h, w), encoded.
-        origins: (B,), see `Origin`.
-        rng: source of all choices.
-
-    Returns:
-        Both.
-    """
-    camera = origins == Origin.CAMERA
-    b = len(hr)
-    behind = rng.random(b) < _BEHIND
-    focus = np.where(behind, rng.uniform(*_BEHIND_FOCUS, b), rng.uniform(*_FOCUS, b))
-    sigma = np.select([camera, rng.random(b) < 0.2], [focus, rng.uniform(0.3, 0.9, b)], _SHARP)
-    touched = np.flatnonzero(camera | (sigma > _SHARP))  # the others stay as they are: that is quicker
-    if not len(touched):
-        return hr, clean
-    index = torch.from_numpy(touched).to(hr.device)
-    sharp, seen = hr.index_select(0, index), clean.index_select(0, index)
-    sigmas = _column(sigma[touched], hr)
-    crisped = _column(np.where(camera, rng.uniform(*_CRISPED, b), 0.0)[touched], hr)
-    masks = _column(rng.uniform(*_CRISPING, b)[touched], hr)
-    core = _column(np.where(camera, rng.uniform(*_CORE, b), 0.0)[touched], hr)
-    ratio = clean.shape[-1] / hr.shape[-1]
-    seen = sharpen(soften(seen, sigmas * ratio), masks * ratio, crisped)
-    truth = sharpen(_denoised(soften(sharp, sigmas), core), masks, crisped)
-    return hr.index_copy(0, index, truth.clamp(0, 1)), clean.index_copy(0, index, seen)
-
-
-def _denoised(rgb: Tensor, core: Tensor) -> Tensor:
-    """Without the detail (B, 3, H, W) that a camera takes for noise, of amplitudes up to about `core` (B,)."""
-
-    def kept(detail: Tensor, least: Tensor) -> Tensor:
-        energy = detail.square()
-        return detail * energy / (energy + least.square().view(-1, 1, 1, 1) + 1e-12)
-
-    fine, finer = (soften(rgb, torch.full_like(core, sigma)) for sigma in (_FINE, _FINER))
-    return finer + kept(fine - finer, core / 2) + kept(rgb - fine, core)
-
-
-def with_grain(hr: Tensor, origins: npt.NDArray[np.int_], noise: Tensor, rng: np.random.Generator) -> Tensor:
-    """True photos with what the sensor left in cameras', three quarters of it grey; the others as they are.
-
-    Args:
-        hr: (B, 3, H, W), encoded.
-        origins: (B,), see `Origin`.
-        noise: (B,) standard deviation of the photos' noise, see `Shot`.
-        rng: source of all choices.
-    """
-    b = len(hr)
-    camera = _mask(origins == Origin.CAMERA, hr)
-    sigma = (noise * _column(rng.uniform(*_TRUE_GRAIN, b), hr) + _LEAST_GRAIN).clamp_max(_MOST_GRAIN)
-    grey, colour = (rng.standard_normal((b, n, *hr.shape[-2:]), dtype=np.float32) for n in (1, 3))
-    normal = torch.from_numpy(0.75**0.5 * grey + 0.25**0.5 * colour).to(hr.device)
-    grain = sigma.view(-1, 1, 1, 1) * soften(normal, _column(rng.uniform(*_GRAIN_SOFT, b), hr))
-    return torch.where(camera, (hr + grain).clamp(0, 1), hr)
-
-
 def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generator) -> Tensor:
     """Poisson-Gaussian noise (B, 3, h, w), mostly little; of processed photos some of it grey, half of it smoothed.
 
@@ -192,23 +86,13 @@ def _grain(clean: Tensor, origins: npt.NDArray[np.int_], rng: np.random.Generato
     grey = processed & (rng.random(b) < np.where(edited, 0.85, 0.6))
     smooth = processed & (rng.random(b) < 0.6)
     softest = np.where(edited, rng.uniform(*_EDITED_NOISE_SOFT, b), rng.uniform(*_NOISE_SOFT, b))
-    sigmas = _column(softest, clean)
+    sigmas = column(softest, clean)
     normal = torch.from_numpy(rng.standard_normal(tuple(clean.shape), dtype=np.float32)).to(clean.device)
-    normal = torch.where(_mask(grey, clean), normal[:, :1], normal)
+    normal = torch.where(mask(grey, clean), normal[:, :1], normal)
     soft = soften(normal, sigmas) / bells(sigmas).square().sum(1).view(-1, 1, 1, 1)  # of unit variance again
-    normal = torch.where(_mask(smooth, clean), soft, normal)
-    variance = _column(gaussian**2, clean).view(-1, 1, 1, 1) + _column(poisson, clean).view(-1, 1, 1, 1) * clean
+    normal = torch.where(mask(smooth, clean), soft, normal)
+    variance = column(gaussian**2, clean).view(-1, 1, 1, 1) + column(poisson, clean).view(-1, 1, 1, 1) * clean
     return normal * variance.clamp_min(0).sqrt()
-
-
-def _column(values: npt.NDArray[np.floating], like: Tensor) -> Tensor:
-    """Numbers of the pictures as a float32 tensor (B,) beside them."""
-    return torch.from_numpy(values.astype(np.float32)).to(like.device)
-
-
-def _mask(flags: npt.NDArray[np.bool_], like: Tensor) -> Tensor:
-    """Flags of the pictures as (B, 1, 1, 1)."""
-    return torch.from_numpy(flags).to(like.device).view(-1, 1, 1, 1)
 
 
 def _enlarged(rgb: Tensor, hit: npt.NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
@@ -221,9 +105,9 @@ def _enlarged(rgb: Tensor, hit: npt.NDArray[np.bool_], rng: np.random.Generator)
         by = rng.uniform(*_ENLARGED_BY)
         size = [max(2, round(n / by)) for n in rgb.shape[-2:]]
         filtered = rng.random() >= _STAIRS
-        small = functional.interpolate(rgb[i][None], size=size, mode="bilinear", antialias=bool(filtered))
+        small = F.interpolate(rgb[i][None], size=size, mode="bilinear", antialias=filtered)
         mode = "bicubic" if rng.random() < 0.6 else "bilinear"
-        out[i] = functional.interpolate(small, size=rgb.shape[-2:], mode=mode)[0]
+        out[i] = F.interpolate(small, size=rgb.shape[-2:], mode=mode)[0]
     return out
 
 
@@ -233,7 +117,7 @@ def _compressed(
     """JPEG of quality `least` (B,) to 100 on every picture with its own probability (B,), half with halved chroma."""
     hit = np.flatnonzero(rng.random(len(rgb)) < share)
     halved = torch.from_numpy(rng.random(len(hit)) < 0.5).to(rgb.device)
-    quality = _column(rng.integers(least[hit], 101).astype(np.float64), rgb)
+    quality = column(rng.integers(least[hit], 101).astype(np.float64), rgb)
     index = torch.from_numpy(hit).to(rgb.device)
     return rgb.index_copy(0, index, jpeg(rgb.index_select(0, index), quality, halved))
 
@@ -282,7 +166,7 @@ def shoot(
     b = len(clean)
     camera, edited = origins == Origin.CAMERA, origins == Origin.EDITED
     grain = _grain(clean, origins, rng)
-    before = _mask(rng.random(b) < 0.4, clean)
+    before = mask(rng.random(b) < 0.4, clean)
     crisp = rng.random(b) < np.select([camera, edited], [0.92, 0.6], 0.0)
     soft = ~crisp & (rng.random(b) < 0.2)
     twice = camera & crisp & (rng.random(b) < 0.2)
@@ -293,13 +177,13 @@ def shoot(
         matched = camera & (rng.random(b) < _MATCHED)
         drawn = np.where(matched, answering(blur, masks, rng.uniform(*_PEAK, b)), drawn)
         twice &= ~matched
-    amounts = _column(np.where(crisp, drawn, 0.0), clean)
-    again = _column(np.where(twice, rng.uniform(0.1, 0.8, b), 0.0), clean)
-    sigmas = _column(masks, clean)
-    sigmas_again = _column(rng.uniform(0.6, 2.0, b), clean)
+    amounts = column(np.where(crisp, drawn, 0.0), clean)
+    again = column(np.where(twice, rng.uniform(0.1, 0.8, b), 0.0), clean)
+    sigmas = column(masks, clean)
+    sigmas_again = column(rng.uniform(0.6, 2.0, b), clean)
     enlarged = _enlarged(clean, edited & (rng.random(b) < _ENLARGED), rng)
     seen = torch.where(before, enlarged + grain, enlarged)
-    seen = torch.where(_mask(soft, clean), soften(seen, _column(rng.uniform(0.3, 0.6, b), clean)), seen)
+    seen = torch.where(mask(soft, clean), soften(seen, column(rng.uniform(0.3, 0.6, b), clean)), seen)
     seen = sharpen(sharpen(seen, sigmas, amounts), sigmas_again, again)
     seen = torch.where(before, seen, seen + grain)
     seen = (seen.clamp(0, 1) * 255).round() / 255

@@ -22,8 +22,10 @@ from torch import Tensor
 from ssr_cli.errors import InputError
 from ssr_cli.models.depth import DepthNet
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.synthesis.degrade import PROCESSED, Origin, as_focused, draw_origins, shoot, with_grain
+from ssr_cli.synthesis.degrade import shoot
+from ssr_cli.synthesis.origins import PROCESSED, Origin, draw_origins
 from ssr_cli.synthesis.photo_scenes import random_scene
+from ssr_cli.synthesis.truths import as_focused, with_grain
 
 SHARD = 40
 _SIZE = 512

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.synthesis.blur_models import random_lens
-from ssr_cli.synthesis.degrade import draw_origins, shoot
+from ssr_cli.synthesis.degrade import shoot
 from ssr_cli.synthesis.geometry import random_world
+from ssr_cli.synthesis.origins import draw_origins
 from ssr_cli.synthesis.photo_scenes import random_mask
 from ssr_cli.synthesis.render import composite, hat_weights
 from ssr_cli.training.pool import load_photo

@@ -23,20 +23,22 @@ from ssr_cli.physics.noise import estimate_noise
 from ssr_cli.physics.source import processed_by_camera
 from ssr_cli.recovery import BadTile, Recovery
 from ssr_cli.suite import Models
-from ssr_cli.tiling import ALIGNMENT, Tile, plan_tiles, sample_windows
+from ssr_cli.tiling import ALIGNMENT, Tile, part_of, plan_tiles, sample_windows
 
 #: Called with (what is being done, done, total).
 Progress = Callable[[str, int, int], None]
 
 #: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
+#: SVKR's encoder looks that far; its rounds, and all that follows them, are near-sighted.
 OVERLAP = 48
+_ROUNDS = 24
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
 #: Side of the middle part that a photo's grain is measured in.
 _GRAIN_SIDE = 768
 #: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
 #: together they have this share of the photo.
-_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 600 * 600, 128, 24, 8, 1 / 32
+_ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 600 * 600, 128, _ROUNDS, 8, 1 / 32
 #: LR pixels of windows, surroundings included, whose rounds so far are kept for the next one: some 600 bytes each.
 _KEPT_PIXELS = 400_000
 
@@ -134,6 +136,11 @@ def prior_on(prior: PhotoPrior, device: torch.device) -> PhotoPrior:
     return PhotoPrior(*(getattr(prior, f.name).to(device) for f in fields(PhotoPrior)))
 
 
+def refined_part(tile: Tile) -> Tile:
+    """The tile as far as its kernels are estimated: with the surroundings that they and all that follows depend on."""
+    return tile.narrow(_ROUNDS)
+
+
 def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> list[RoundState]:
     """SVKR on one tile: one more round than the photo has spoken about, as far as there are rounds.
 
@@ -142,6 +149,9 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
         tile: of it.
         models: whose SVKR is used.
         priors: what rounds 1, 2, ... said of the whole photo.
+
+    Returns:
+        The states of all rounds, on `refined_part(tile)`.
     """
     svkr = models.suite.svkr
     run = work.kept.get(tile)
@@ -150,7 +160,10 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
     with models.networks():
         if run is None:
             told = (plane.to(models.device) for plane in (work.processed, work.grain))
-            run = svkr.begin(*cut(work, tile, models), *told)
+            begun = svkr.begin(*cut(work, tile, models), *told)
+            near = refined_part(tile).within(tile)
+            run = Refining(part_of(begun.features, near), part_of(begun.depth, near))
+            del begun
         for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
             svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
     if tile in work.keeping:
@@ -170,7 +183,7 @@ def _asked(work: Work) -> list[Tile]:
 def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models: Models) -> list[Tensor]:
     """What the next round says at every `step`-th pixel of a tile."""
     state = refine(work, tile, models, priors)[-1]
-    rows, columns = tile.inner()
+    rows, columns = refined_part(tile).inner()
     # The same pixels whatever the tiles are: those whose absolute coordinates are multiples of the step.
     pick = (
         slice(rows.start + -tile.core.top % step, rows.stop, step),

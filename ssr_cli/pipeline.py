@@ -21,7 +21,7 @@ from torch import Tensor
 from ssr_cli.canvas import Canvas
 from ssr_cli.device import pixels_that_fit
 from ssr_cli.errors import UsageError
-from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_photo, prepare, refine
+from ssr_cli.estimation import OVERLAP, Progress, Work, cut, fit_rounds, padded_photo, prepare, refine, refined_part
 from ssr_cli.frames import Analysis, DepthMap, Findings, Photo, Upscaled
 from ssr_cli.image.color import resized
 from ssr_cli.maps import Maps
@@ -91,9 +91,10 @@ def analyse(
         maps = Maps(work)
 
         def attempt(tile: Tile, models: Models) -> None:
-            y, _ = cut(work, tile, models)
+            near = refined_part(tile)
+            y, _ = cut(work, near, models)
             states = refine(work, tile, models, priors[:-1])
-            _note(maps, tile, states, fuse(models, y, states[-1], priors[-1], options).gates)
+            _note(maps, near, states, fuse(models, y, states[-1], priors[-1], options).gates)
 
         for done, tile in enumerate(work.tiles):
             tell("mapping kernels", done, len(work.tiles))
@@ -208,7 +209,7 @@ class Enlarging:
     @torch.inference_mode()
     def _attempt(self, options: UpscaleOptions, tile: Tile, models: Models) -> Restored:
         """One tile, if it comes out well."""
-        note = partial(_note, self.maps, tile)
+        note = partial(_note, self.maps, refined_part(tile))
         restored = restore_tile(
             self.work, tile, models, options, self.priors, note, PLAIN if self.diffused else self.delivery
         )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.stable import Window
-from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, prior_on, refine
+from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, prior_on, refine, refined_part
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.settings import Delivery, UpscaleOptions
@@ -40,7 +40,7 @@ def conditions(
     """AMF's answer under any window; made once for a photo that is one tile."""
 
     def answer(tile: Tile) -> Fused:
-        y, _ = cut(work, tile, models)
+        y, _ = cut(work, refined_part(tile), models)
         return fuse(models, y, refine(work, tile, models, priors[:-1])[-1], priors[-1], options)
 
     whole = answer(work.tiles[0]) if len(work.tiles) == 1 else None
@@ -50,7 +50,7 @@ def conditions(
         if whole is not None:
             core = tile.core
             return cropped(whole, slice(core.top, core.bottom), slice(core.left, core.right))
-        return cropped(answer(tile), *tile.inner())
+        return cropped(answer(tile), *refined_part(tile).inner())
 
     return at
 
@@ -65,10 +65,11 @@ def held_tile(
     delivery: Delivery,
 ) -> Restored:
     """A tile of a whole picture (3, H, W) held to the photo."""
+    state = refine(work, tile, models, priors[:-1])[-1]
+    tile = refined_part(tile)
     scale, (rows, columns) = models.dictionary.scale, tile.read()
     read = (slice(rows.start * scale, rows.stop * scale), slice(columns.start * scale, columns.stop * scale))
     y, _ = cut(work, tile, models)
-    state = refine(work, tile, models, priors[:-1])[-1]
     image = whole[(None, slice(None), *read)].to(models.device)
     anchor = anchor_of(work, y, state, prior_on(priors[-1], y.device), models)
     restored = held(image, anchor, tile, models, options.consistency)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level, left_alone
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
-from ssr_cli.estimation import Work, cut, prior_on, refine
+from ssr_cli.estimation import Work, cut, prior_on, refine, refined_part
 from ssr_cli.memory import release
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
@@ -28,8 +28,8 @@ from ssr_cli.suite import Models
 from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
 from ssr_cli.tiling import Tile, part_of
 
-#: LR pixels around the core that restorer, flow and consistency read (tests hold tiles to the whole by 1/255).
-_RESTORER, _FLOW, _CONSISTENCY = 32, 24, 16
+#: LR pixels around the core that flow and consistency read (tests hold tiles to the whole by 1/255).
+_FLOW = 16
 #: AMF attends in strips of so many rows, with more around them than its convolutions reach.
 _STRIP, _REACH = 64, 8
 #: Rows of noise made at a time.
@@ -45,11 +45,6 @@ def counted(options: UpscaleOptions, models: Models) -> Tensor:
     left_out = options.ablation
     depth = 0.0 if left_out.without_depth else models.suite.config.amf.depth_trust
     return torch.tensor([[depth, float(not left_out.without_kernel)]], device=models.device)
-
-
-def state_within(state: RoundState, box: tuple[slice, slice]) -> RoundState:
-    """A part of a round's state, given in LR pixels."""
-    return RoundState(*(part_of(getattr(state, f.name), box) for f in fields(RoundState)))
 
 
 def cropped(fused: Fused, rows: slice, columns: slice) -> Fused:
@@ -127,45 +122,43 @@ def restore_tile(
         models: all of them.
         options: steps, seed, consistency and what is left out.
         priors: of every round.
-        note: gets the states of all rounds on the padded tile, and AMF's gates (1, 3, h, w) on the core.
+        note: gets the states of all rounds on `refined_part(tile)`, and AMF's gates (1, 3, h, w) on the core.
         delivery: what is asked for beside the picture.
 
     Returns:
         The tile's core.
     """
     scale = models.dictionary.scale
-    near = tile.narrow(_RESTORER)
+    near = refined_part(tile)
     nearer = near.narrow(_FLOW)
-    nearest = nearer.narrow(_CONSISTENCY)
+    there = nearer.within(near)
     y, _ = cut(work, near, models)
     state, fused = _understood(work, tile, near, y, models, options, priors, note)
     prior = prior_on(priors[-1], y.device)
     anchor = anchor_of(work, y, state, prior, models)
     guess = _guess(anchor, state.noise, prior, models)
-    doubt, radius_px = (state.confidence_px, anchor.noise), part_of(state.radius_px, nearest.within(near))
-    anchor = anchor.part(nearest.within(near))
+    doubt = part_of(state.confidence_px, there), part_of(anchor.noise, there)
+    radius_px, anchor = part_of(state.radius_px, there), anchor.part(there)
     del state
     _relieve(tile, models)
     with models.networks():
         mean, features = models.suite.restorer(y, fused, guess, prior.processed)
     del guess
-    there = nearer.within(near)
     mean, features, fused = part_of(mean, nearer.within(near, scale)), part_of(features, there), cropped(fused, *there)
     _relieve(tile, models)
     image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
     sure = None
     if delivery.confidence:
         sampled = partial(_drawn, models, nearer, mean, features, fused)
-        error = _expected(mean, image, sampled, tuple(part_of(plane, there) for plane in doubt), options)
+        error = _expected(mean, image, sampled, doubt, options)
         sure = confidence(error)[(0, slice(None), *nearer.inner(scale))].cpu()
     del mean, features, fused, doubt, y
     image = image.clamp(0, 1)
     _relieve(tile, models)
-    image = part_of(image, nearest.within(nearer, scale))
-    restored = held(image, anchor, nearest, models, options.consistency)
-    restored = refocused(restored, image, anchor.y, radius_px, prior, nearest, models, options.kept_blur)
+    restored = held(image, anchor, nearer, models, options.consistency)
+    restored = refocused(restored, image, anchor.y, radius_px, prior, nearer, models, options.kept_blur)
     if delivery.invented:
-        restored = with_split(restored, image, anchor.weights, nearest, models)
+        restored = with_split(restored, image, anchor.weights, nearer, models)
     return replace(restored, confidence=sure)
 
 
@@ -213,14 +206,13 @@ def _understood(
 ) -> tuple[RoundState, Fused]:
     """SVKR on the tile, then AMF nearer to its core; nothing else of the rounds stays in memory."""
     states = refine(work, tile, models, priors[:-1])
-    state = state_within(states[-1], near.within(tile))
     _relieve(tile, models)
-    fused = fuse(models, y, state, priors[-1], options)
+    fused = fuse(models, y, states[-1], priors[-1], options)
     note(states, fused.gates[(..., *near.inner())])
     _relieve(tile, models)
     if models.stable is None:
         work.kept.pop(tile, None)
-    return state, fused
+    return states[-1], fused
 
 
 def relieve(tile: Tile, models: Models) -> None:

@@ -194,24 +194,25 @@ def project(
     before = after = y - shown
     fine = 1 - _ramp(noise, (_FINE, _COARSE))
     noisy = torch.zeros_like(fine) if grain is None else _ramp(grain, _NOISY).view(-1, 1, 1, 1)
-    again = fine + noisy
+    again = torch.ones_like(fine)
     free: Tensor | None = None
     for turn in range(1 + _AGAIN):
         share = excess(after, noise)
         if not bool(share.any()):
             break
-        target = share * (srgb_to_linear(y) - srgb_to_linear(shown))
+        target = again * share * (srgb_to_linear(y) - srgb_to_linear(shown))
         if turn:
-            raw = linear + chebyshev(operator, again * target, _AGAIN_STEPS, _AGAIN_LOW, free=free, precision=precision)
+            raw = linear + chebyshev(operator, target, _AGAIN_STEPS, _AGAIN_LOW, free=free, precision=precision)
         else:
             raw = linear + chebyshev(operator, target, steps, precision=precision)
         linear = raw.clamp(0, 1)
         shown = _shown(operator, linear)
         after = y - shown
         found, allowed = _levels(after, noise)
-        if turn == _NOISY_AGAIN:
-            again = fine
-        if turn == _AGAIN or float((again * (found.sqrt() - allowed.sqrt())).max()) < _WORTH:
+        beyond = found.sqrt() - allowed.sqrt()
+        # By the place: a tile stops where the whole photo goes on for the sake of other places.
+        again = fine + noisy * _ramp(beyond, (0.0, _WORTH)) if turn < _NOISY_AGAIN else fine
+        if turn == _AGAIN or float((again * beyond).max()) < _WORTH:
             break
         inside = 1 - ((raw - linear).abs() / _CUT_OFF).clamp(0, 1)
         free = inside if free is None else free * inside

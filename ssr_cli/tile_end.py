@@ -110,8 +110,8 @@ def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str
     core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
         return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
-    operator = field_operator(to.weights, models.dictionary)
-    projected = project(image, to.before, operator, to.noise, grain=to.grain, precision=models.precision)
+    operator = field_operator(to.weights, models.dictionary, models.precision)
+    projected = project(image, to.before, operator, to.noise, grain=to.grain)
     picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
     inner = (..., *tile.inner())
     unexplained, left = projected.before[inner], residual(picture, to.before, operator)[inner]

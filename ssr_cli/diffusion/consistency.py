@@ -128,11 +128,13 @@ def _basis(dictionary: KernelDictionary) -> tuple[Tensor, Tensor]:
     return reduced_basis(dictionary.atoms, RANK)
 
 
-def field_operator(weights: Tensor, dictionary: KernelDictionary) -> SpatiallyVariantBlur:
-    """A of a field (B, L, h, w), on the reduced basis."""
+def field_operator(
+    weights: Tensor, dictionary: KernelDictionary, precision: torch.dtype | None = None
+) -> SpatiallyVariantBlur:
+    """A of a field (B, L, h, w), on the reduced basis; corrections are computed with factors of `precision`."""
     components, mapping = _basis(dictionary)
     coefficients = torch.einsum("blhw,lr->brhw", weights.float(), mapping.to(weights.device))
-    return SpatiallyVariantBlur(components, coefficients, dictionary.scale)
+    return SpatiallyVariantBlur(components, coefficients, dictionary.scale, precision)
 
 
 def _levels(residual: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,7 +168,6 @@ def project(
     noise: Tensor,
     steps: int = 4,
     grain: Tensor | None = None,
-    precision: torch.dtype | None = None,
 ) -> Projected:
     """Pull a sample onto the photo, among the pictures whose values lie in 0..1.
 
@@ -184,7 +185,6 @@ def project(
         noise: (B, 1, h, w) standard deviation of what the kernels leave unexplained, encoded units.
         steps: Chebyshev iterations of the first correction.
         grain: (B,) standard deviation of the photos' own noise, encoded units; None for hardly any.
-        precision: of the factors that corrections are computed with; what is left to correct is always known exactly.
 
     Returns:
         The projected sample and both residuals.
@@ -202,9 +202,9 @@ def project(
             break
         target = again * share * (srgb_to_linear(y) - srgb_to_linear(shown))
         if turn:
-            raw = linear + chebyshev(operator, target, _AGAIN_STEPS, _AGAIN_LOW, free=free, precision=precision)
+            raw = linear + chebyshev(operator, target, _AGAIN_STEPS, _AGAIN_LOW, free=free)
         else:
-            raw = linear + chebyshev(operator, target, steps, precision=precision)
+            raw = linear + chebyshev(operator, target, steps)
         linear = raw.clamp(0, 1)
         shown = _shown(operator, linear)
         after = y - shown
@@ -229,16 +229,13 @@ def _shown(operator: SpatiallyVariantBlur, linear: Tensor) -> Tensor:
     return linear_to_srgb(operator.forward(linear).clamp(0, 1))
 
 
-def first_guess(
-    y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor, precision: torch.dtype | None = None
-) -> Tensor:
+def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Tensor:
     """What the kernels alone make of a photo: interpolated, then pulled onto it.
 
     Args:
         y: (B, 3, h, w) encoded photo, as it was before the camera sharpened it.
         operator: A of the photo's kernels.
         noise: (B, 1, h, w) standard deviation that is left alone, encoded units.
-        precision: of the factors it is computed with.
 
     Returns:
         (B, 3, H, W) encoded, 0..1.
@@ -246,5 +243,5 @@ def first_guess(
     linear = srgb_to_linear(upscale_bicubic(y, operator.scale).clamp(0, 1))
     seen = operator.forward(linear)
     target = (srgb_to_linear(y) - seen) * excess(y - linear_to_srgb(seen), noise)
-    correction = chebyshev(operator, target, _GUESS_STEPS, precision=precision)
+    correction = chebyshev(operator, target, _GUESS_STEPS)
     return linear_to_srgb((linear + correction).clamp(0, 1)).clamp(0, 1)

@@ -67,26 +67,29 @@ class SpatiallyVariantBlur:
         atoms: (L, k, k) kernels, the sensor's box included; k a multiple of 2 s with k / s odd.
         weights: (B, L, h, w) coefficients at every LR pixel.
         scale: s.
+        precision: of the factors of `rough`; None for that of the weights.
 
     Raises:
         ValueError: if the atoms' side does not fit the scale.
     """
 
-    def __init__(self, atoms: Tensor, weights: Tensor, scale: int) -> None:
+    def __init__(self, atoms: Tensor, weights: Tensor, scale: int, precision: torch.dtype | None = None) -> None:
         if atoms.shape[-1] % scale or (atoms.shape[-1] // scale) % 2 == 0:
             raise ValueError(f"atoms of side {atoms.shape[-1]} cannot be centred on LR pixels at scale {scale}")
         self.scale = scale
         self.weights = weights
+        self.precision = precision or weights.dtype
         self.filters = _as_block_filters(atoms, scale).to(weights).contiguous(memory_format=torch.channels_last)
         self.reach = self.filters.shape[-1] // 2  # LR pixels
         self._mixing = weights.permute(0, 2, 3, 1)[:, None].contiguous()  # (B, 1, h, w, L)
 
-    def rounded(self, precision: torch.dtype | None) -> SpatiallyVariantBlur:
-        """The same operator with factors of a lower precision: for steps towards a correction, not for residuals."""
-        if precision in (None, self.filters.dtype):
+    @cached_property
+    def rough(self) -> SpatiallyVariantBlur:
+        """The same operator with factors of `precision`: for steps towards a correction, not for residuals."""
+        if self.precision == self.filters.dtype:
             return self
         rough = copy(self)
-        rough.filters, rough._mixing = self.filters.to(precision), self._mixing.to(precision)
+        rough.filters, rough._mixing = self.filters.to(self.precision), self._mixing.to(self.precision)
         return rough
 
     def blocks(self, x: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ Source = Annotated[
     str | None, typer.Option(help="Pixels of a camera as it saved them, or reduced (also raw, scanned); auto looks.")
 ]
 Precision = Annotated[
-    str | None, typer.Option(help="Of the networks: float32, or bfloat16, a sixth faster where the processor has it.")
+    str | None, typer.Option(help="Of the networks: float32, or bfloat16, a quarter faster where the processor has it.")
 ]
 Model = Annotated[str, typer.Option(help="An id of ssr models list, a .safetensors file, a folder, or user/repo.")]
 Depth = Annotated[

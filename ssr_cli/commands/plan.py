@@ -36,7 +36,7 @@ class Plan:
         width: of the result.
         height: of the result.
         tiles: pieces it is worked on in.
-        work: LR pixels worked on, the surroundings of tiles included.
+        work: LR pixels worked on, the surroundings that most of it needs included.
         memory_mb: predicted peak of the process on a CPU.
         seconds: predicted, or None without a calibration.
     """
@@ -60,7 +60,7 @@ def plan_photo(path: Path, photo: Photo, options: UpscaleOptions, pace: float | 
         pace: seconds per LR pixel worked on, or None.
     """
     from ssr_cli.device import resolve_device
-    from ssr_cli.estimation import OVERLAP
+    from ssr_cli.estimation import OVERLAP, refined_part
     from ssr_cli.pipeline import tile_side
     from ssr_cli.tiling import plan_tiles
 
@@ -73,7 +73,8 @@ def plan_photo(path: Path, photo: Photo, options: UpscaleOptions, pace: float | 
     masks = 2 if "alpha" in photo.metadata else 1
     work_kb = _WORK_KB if len(tiles) == 1 else _TILED_KB
     memory = _BASE_MB + (max(areas) * work_kb * 1e3 + height * width * _PHOTO_BYTES * masks + 2 * band * masks) / 1e6
-    work = sum(areas) * masks
+    near = [refined_part(tile).padded for tile in tiles]
+    work = sum(box.height * box.width for box in near) * masks
     seconds = None if pace is None else work * pace
     return Plan(path, size[1], size[0], len(tiles), work, round(memory), seconds)
 

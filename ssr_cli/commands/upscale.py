@@ -50,16 +50,7 @@ def run(job: UpscaleJob, console: Console) -> None:
         SsrError: naming what was wrong.
     """
     target = output_path(job.photo, job.options.scale, job.out, job.files.suffix)
-    extras = {
-        tag: companion(target, tag)
-        for tag, wanted in (
-            ("kernel", job.save_kernel),
-            ("depth", job.save_depth),
-            ("invented", job.save_invented),
-            ("confidence", job.save_confidence),
-        )
-        if wanted
-    }
+    extras = views_asked(job, target)
     from ssr_cli.image.holding import notes_on
     from ssr_cli.image.reading import read_photo
     from ssr_cli.image.writing import check_format
@@ -85,14 +76,8 @@ def run(job: UpscaleJob, console: Console) -> None:
             options, verdict = tried(photo, models, options, tell, depth)
         work = PhotoEnlarging(photo, models, options, tell, depth, delivery)
         found = write(work, target, job.force, job.files.strip)
-    for incident in found.incidents:
-        console.warning(f"{job.photo}: {incident}")
     write_views(photo, found, models, extras, job.force)
-    if verdict is not None:
-        say_verdict(verdict, console)
-    if found.invented_share is not None:
-        share = f"{100 * found.invented_share:.0f} %"
-        console.hint(f"{share} of the detail's energy is invented: the photo would be the same without it.")
+    say_findings(job.photo, found, verdict, console)
     if recorder:
         asked = (options, job.files, job.model, job.depth, job.depth_invert)
         size = (work.colours.height, work.colours.width)
@@ -108,6 +93,17 @@ def run(job: UpscaleJob, console: Console) -> None:
     )
 
 
+def views_asked(job: UpscaleJob, target: Path) -> dict[str, Path]:
+    """The pictures that are to be written beside a result."""
+    asked = {
+        "kernel": job.save_kernel,
+        "depth": job.save_depth,
+        "invented": job.save_invented,
+        "confidence": job.save_confidence,
+    }
+    return {tag: companion(target, tag) for tag, wanted in asked.items() if wanted}
+
+
 def tried(
     photo: Photo, models: Models, options: UpscaleOptions, tell: Tell, depth: DepthMap | None
 ) -> tuple[UpscaleOptions, Verdict]:
@@ -116,6 +112,17 @@ def tried(
 
     verdict = try_photo(photo, models, options, tell, depth)
     return supported_options(options, verdict), verdict
+
+
+def say_findings(photo: Path, found: Findings, verdict: Verdict | None, console: Console) -> None:
+    """What went wrong on the way, what the trial said, and how much was invented, as far as these were asked for."""
+    for incident in found.incidents:
+        console.warning(f"{photo}: {incident}")
+    if verdict is not None:
+        say_verdict(verdict, console)
+    if found.invented_share is not None:
+        share = f"{100 * found.invented_share:.0f} %"
+        console.hint(f"{share} of the detail's energy is invented: the photo would be the same without it.")
 
 
 def say_verdict(verdict: Verdict, console: Console) -> None:

@@ -83,14 +83,17 @@ class SpatiallyVariantBlur:
         self.reach = self.filters.shape[-1] // 2  # LR pixels
         self._mixing = weights.permute(0, 2, 3, 1)[:, None].contiguous()  # (B, 1, h, w, L)
 
-    @cached_property
+    @property
     def rough(self) -> SpatiallyVariantBlur:
         """The same operator with factors of `precision`: for steps towards a correction, not for residuals."""
-        if self.precision == self.filters.dtype:
-            return self
-        rough = copy(self)
-        rough.filters, rough._mixing = self.filters.to(self.precision), self._mixing.to(self.precision)
-        return rough
+        # Not kept where it is this one: what refers to itself stays in memory until garbage is collected.
+        return self if self.precision == self.filters.dtype else self._rounded
+
+    @cached_property
+    def _rounded(self) -> SpatiallyVariantBlur:
+        rounded = copy(self)
+        rounded.filters, rounded._mixing = self.filters.to(self.precision), self._mixing.to(self.precision)
+        return rounded
 
     def blocks(self, x: Tensor) -> Tensor:
         """A picture (B, C, h s, w s) in blocks (B C, s s, h, w)."""

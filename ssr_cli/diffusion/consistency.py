@@ -147,6 +147,11 @@ def _levels(residual: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     return smooth(residual.square().mean(1, keepdim=True)), smooth(noise.square())
 
 
+def _beyond_noise(found: Tensor, allowed: Tensor) -> Tensor:
+    """The share 0..1 of what was found that noise does not explain, by mean squares (B, 1, h, w)."""
+    return (1 - (allowed / found.clamp_min(1e-12)).sqrt()).clamp_min(0.0)
+
+
 def excess(residual: Tensor, noise: Tensor) -> Tensor:
     """The share 0..1 of the residual that noise does not explain.
 
@@ -157,8 +162,7 @@ def excess(residual: Tensor, noise: Tensor) -> Tensor:
     Returns:
         (B, 1, h, w): `max(0, 1 - noise / rms)` with both averaged (in energy) over 7 x 7 places.
     """
-    found, allowed = _levels(residual, noise)
-    return (1 - (allowed / found.clamp_min(1e-12)).sqrt()).clamp_min(0.0)
+    return _beyond_noise(*_levels(residual, noise))
 
 
 def project(
@@ -195,9 +199,10 @@ def project(
     fine = 1 - _ramp(noise, (_FINE, _COARSE))
     noisy = torch.zeros_like(fine) if grain is None else _ramp(grain, _NOISY).view(-1, 1, 1, 1)
     again = torch.ones_like(fine)
+    found, allowed = _levels(before, noise)
     free: Tensor | None = None
     for turn in range(1 + _AGAIN):
-        share = excess(after, noise)
+        share = _beyond_noise(found, allowed)
         if not bool(share.any()):
             break
         target = again * share * (srgb_to_linear(y) - srgb_to_linear(shown))

@@ -78,7 +78,7 @@ def bench(
 
 def train(
     stage: Annotated[
-        str, typer.Option(help="scenes, depth, svkr, restorer, flow, pack, in this order; sd-adapter; niqe.")
+        str, typer.Option(help="scenes, depth, svkr, restorer, flow, joint, pack, in this order; sd-adapter; niqe.")
     ],
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp training photos; may be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/lite"),

@@ -81,6 +81,11 @@ class Suite(nn.Module):
         """AMF and restorer, which are trained together (same parameters, not copies)."""
         return nn.ModuleDict({"amf": self.amf, "restorer": self.restorer})
 
+    @property
+    def generation(self) -> nn.ModuleDict:
+        """AMF, restorer and flow, where they are trained as one."""
+        return nn.ModuleDict({"amf": self.amf, "restorer": self.restorer, "flow": self.flow})
+
 
 @dataclass(frozen=True)
 class Models:

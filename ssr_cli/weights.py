@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,28 +132,39 @@ def load_checkpoint(model: str = "lite", progress: Progress = silent) -> Checkpo
     """
     from safetensors import SafetensorError, safe_open
 
+    from ssr_cli.eight_bits import in_floats
+
     path = locate(model, progress)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+            state = in_floats({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
         return Checkpoint(json.loads(metadata["config"]), state, json.loads(metadata.get("provenance", "{}")))
     except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
         raise _foreign(path, error) from error
 
 
-def save_checkpoint(path: Path, config: dict[str, Any], state: dict[str, Tensor], provenance: dict[str, Any]) -> None:
-    """Write a checkpoint as float16 safetensors, atomically.
+def save_checkpoint(
+    path: Path,
+    config: dict[str, Any],
+    state: dict[str, Tensor],
+    provenance: dict[str, Any],
+    eight_bits: Sequence[str] = (),
+) -> None:
+    """Write a checkpoint as safetensors, atomically: float16, and int8 where that is asked for.
 
     Args:
         path: ends in .safetensors.
         config: numbers of the models.
         state: tensors by name.
         provenance: goes into the metadata as JSON.
+        eight_bits: parts whose convolutions are kept in eight bits, see `in_eight_bits`.
     """
     from safetensors.torch import save_file
 
+    from ssr_cli.eight_bits import in_eight_bits
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.half().contiguous() for k, v in state.items()}
+    tensors = in_eight_bits(state, eight_bits)
     with publish(path, force=True) as temporary:
         save_file(tensors, temporary, {"config": json.dumps(config), "provenance": json.dumps(provenance)})

@@ -14,9 +14,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
+from ssr_cli.models.amf import Fused
 from ssr_cli.suite import load_models
 from ssr_cli.synthesis.spoil import spoil_batch
-from ssr_cli.training import loop, pool, run, shards, stage_depth, stage_restorer, worlds
+from ssr_cli.training import loop, pool, run, shards, stage_depth, stage_joint, stage_restorer, worlds
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
@@ -103,11 +104,11 @@ def test_all_stages_then_pack_then_load(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("stage", [*STAGES, "flow with critic"])
+@pytest.mark.parametrize("stage", [*STAGES, "flow with critic", "joint"])
 def test_resuming_gives_what_never_stopping_gives(stage: str, photos: Path, tmp_path: Path, monkeypatch) -> None:
     more = {"adversarial": 0.1} if "critic" in stage else {}
     stage = stage.split()[0]
-    for needed in STAGES[: STAGES.index(stage)]:
+    for needed in (*STAGES, "joint")[: (*STAGES, "joint").index(stage)]:
         for folder in ("whole", "parts"):
             _train(_options(needed, photos, tmp_path / folder, steps=1))
     _train(_options(stage, photos, tmp_path / "whole", **more))
@@ -232,6 +233,49 @@ def test_packing_keeps_the_asked_share_of_what_was_begun_from(photos: Path, tmp_
     assert any((old[f"flow.{name}"] - new).abs().max() > 0.01 for name, new in learnt.items())
     assert all(torch.equal(mixed.state[name], old[name]) for name in old if not name.startswith("flow."))
     assert mixed.provenance["stages"]["flow"]["share_of_begun_from"] == 0.25
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_trained_together_is_packed_as_the_parts_it_is_of(photos: Path, tmp_path: Path) -> None:
+    for stage in STAGES:
+        _train(_options(stage, photos, tmp_path, steps=1))
+    first, target = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    _train(_options("pack", photos, tmp_path, pack_to=first))
+    on = tmp_path / "on"
+    _train(_options("joint", photos, on, init=str(first), learning_rate=1.0))
+    _train(_options("pack", photos, on, init=str(first), pack_to=target, keep=("joint=0.25",)))
+    old, learnt, mixed = load_checkpoint(str(first)).state, load_average(on / "joint.pt"), load_checkpoint(str(target))
+    assert {name.split(".")[0] for name in learnt} == {"amf", "restorer", "flow"}
+    for name, new in learnt.items():
+        assert torch.allclose(mixed.state[name], 0.25 * old[name] + 0.75 * new, atol=1e-3), name
+    for part in ("amf", "restorer", "flow"):
+        assert any((old[k] - v).abs().max() > 0.01 for k, v in learnt.items() if k.startswith(part)), part
+    assert all(torch.equal(mixed.state[name], old[name]) for name in old if name not in learnt)
+    said = mixed.provenance["stages"]["joint"]
+    assert (said["steps"], said["share_of_begun_from"]) == (4, {"joint": 0.25})
+
+
+@pytest.mark.usefixtures("small")
+def test_together_the_flow_reaches_what_the_restorer_sees_and_not_the_mean(
+    photos: Path, tmp_path: Path, tiny_checkpoint: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(stage_joint, "_MEAN", 0.0)
+    options = _options("joint", photos, tmp_path, init=str(tiny_checkpoint))
+    stage = run.build_stage(options, torch.device("cpu"), print)
+    stage.loss(0)[0].backward()
+    learnt = {name: p.grad for name, p in stage.trained.named_parameters() if p.grad is not None}
+    largest = {name: float(grad.abs().max()) for name, grad in learnt.items()}
+    assert largest["restorer.head.weight"] == 0
+    assert all(largest[name] > 1e-6 for name in ("amf.photo.0.weight", "restorer.net.stem.weight", "flow.head.weight"))
+
+
+def test_what_is_hedged_afterwards_is_what_the_restorer_hedges() -> None:
+    suite = tiny_suite()
+    fused = Fused([torch.rand(2, 6, 16 >> i, 16 >> i) for i in range(3)], torch.rand(2, 3, 16, 16))
+    y, guess, processed = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 64, 64), torch.tensor([0.2, 1.0])
+    told, untold = (suite.restorer(y, fused, guess, p)[0] for p in (processed, None))
+    assert torch.allclose(suite.restorer.hedged(y, untold, processed), told, atol=1e-6)
+    assert float((told - untold).detach().abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("said", ["flow", "flow=x", "flow=2", "niqe=0.5"])

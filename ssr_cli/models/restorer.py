@@ -68,9 +68,18 @@ class Restorer(nn.Module):
         bicubic = upscale_bicubic(y, scale)
         features = self.net.body(self.net.stem(self._inputs(y, guess, bicubic)), fused.pyramid)
         added = F.pixel_shuffle(self.head(features).float(), scale)
-        if processed is not None and self.config.doubt:
-            added = added * (1 - self.config.doubt * processed.to(added)).view(-1, 1, 1, 1)
-        return bicubic + added, features
+        return bicubic + self._believed(added, processed), features
+
+    def hedged(self, y: Tensor, mean: Tensor, processed: Tensor) -> Tensor:
+        """The mean that `forward` gives when it is told `processed`, from the one it gives when it is not."""
+        bicubic = upscale_bicubic(y, self.config.scale)
+        return bicubic + self._believed(mean - bicubic, processed)
+
+    def _believed(self, added: Tensor, processed: Tensor | None) -> Tensor:
+        """What is left of what the mean adds to the interpolated photo."""
+        if processed is None or not self.config.doubt:
+            return added
+        return added * (1 - self.config.doubt * processed.to(added)).view(-1, 1, 1, 1)
 
     def _inputs(self, y: Tensor, guess: Tensor, bicubic: Tensor) -> Tensor:
         """The photo, and what its kernels add to its interpolation, on the LR grid."""

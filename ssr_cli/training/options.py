@@ -11,7 +11,7 @@ class TrainOptions:
     """What `ssr train` was asked to do.
 
     Attributes:
-        stage: "scenes", "depth", "svkr", "restorer", "flow", "sd-adapter" or "pack".
+        stage: one of `run.STAGES`.
         photos: folders of sharp training photos, at least 512 px on a side.
         out: run folder: scenes, states of the stages, logs.
         scenes: number of rendered scenes in the pool.

@@ -21,6 +21,10 @@ from ssr_cli.weights import load_checkpoint, save_checkpoint
 
 LICENCE = "CC-BY-SA-4.0"
 _PARTS = ("depth", "svkr", "restorer", "flow")
+#: Stages that may have been trained together, and then have one state.
+_TOGETHER = "joint"
+#: What is kept in eight bits: measured, that is no loss to a result (1/1000 dB); kernels want their sixteen.
+_EIGHT_BITS = ("restorer", "flow")
 
 
 def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[str, object]:
@@ -28,13 +32,16 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
     begun = load_checkpoint(options.init).provenance if options.init else {}
     kept = shares(options)
     stages = {}
-    for name in parts:
+    together = (_TOGETHER,) if state_file(options, _TOGETHER).exists() else ()
+    for name in (*parts, *together):
         if begun and not state_file(options, name).exists():
             stages[name] = begun["stages"][name]  # as it was in the checkpoint that was begun from
             continue
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
-        if name in kept:
+        if name == _TOGETHER and kept:
+            stages[name]["share_of_begun_from"] = kept
+        elif name in kept:
             stages[name]["share_of_begun_from"] = kept[name]
     return {
         "program": f"ssr {__version__}",
@@ -101,10 +108,9 @@ def shares(options: TrainOptions) -> dict[str, float]:
             share = float(number)
         except ValueError:
             share = math.nan
-        if name not in _PARTS or not 0 <= share <= 1:
-            raise UsageError(
-                f"{said!r} says nothing to keep.", f"Write e.g. --keep flow=0.5; stages: {', '.join(_PARTS)}."
-            )
+        if name not in (*_PARTS, _TOGETHER) or not 0 <= share <= 1:
+            stages = ", ".join((*_PARTS, _TOGETHER))
+            raise UsageError(f"{said!r} says nothing to keep.", f"Write e.g. --keep flow=0.5; stages: {stages}.")
         found[name] = share
     return found
 
@@ -148,7 +154,7 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
     suite: Suite = load_suite(options, torch.device("cpu"), _PARTS)
     if kept:
         _average(suite, options, kept)
-    save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options))
+    save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options), _EIGHT_BITS)
     return _listed(options, options.pack_to, report)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -17,7 +19,9 @@ from ssr_cli.training.structure import most_structured_first
 from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
-STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "sd-adapter", "pack", "niqe")
+STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "joint", "sd-adapter", "pack", "niqe")
+#: What has the weights of a part of the suite once it is trained; the last one's word counts.
+_TRAINED = ("depth", "svkr", "restorer", "flow", "joint")
 
 
 def load_pool(options: TrainOptions, device: torch.device, report: Report) -> ScenePool:
@@ -31,7 +35,7 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     shards = render_shards(
         render_scenes, photos, folder, options.scenes, SHARD, options.seed, options.workers, progress
     )
-    steady = options.stage == "flow"
+    steady = options.stage in ("flow", "joint")
     return ScenePool(shards, held_out=SHARD, device=device, processed=options.processed, steady=steady)
 
 
@@ -46,7 +50,8 @@ def begun_suite(options: TrainOptions) -> Suite:
 
 def part_of_stage(suite: Suite, stage: str) -> nn.Module:
     """What a stage trains."""
-    part: nn.Module = suite.restoration if stage == "restorer" else getattr(suite, stage)
+    together = {"restorer": "restoration", "joint": "generation"}
+    part: nn.Module = getattr(suite, together.get(stage, stage))
     return part
 
 
@@ -62,7 +67,7 @@ def load_suite(options: TrainOptions, device: torch.device, needed: tuple[str, .
         WeightsError: if one is not.
     """
     suite = begun_suite(options)
-    for name in ("depth", "svkr", "restorer", "flow"):
+    for name in _TRAINED:
         path = state_file(options, name)
         if path.exists():
             part_of_stage(suite, name).load_state_dict(load_average(path))
@@ -103,6 +108,7 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     """Models, data and loss of the asked-for stage."""
     from ssr_cli.training.stage_depth import DepthStage
     from ssr_cli.training.stage_flow import FlowStage
+    from ssr_cli.training.stage_joint import JointStage
     from ssr_cli.training.stage_restorer import RestorerStage
     from ssr_cli.training.stage_svkr import SvkrStage
 
@@ -117,7 +123,12 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     pool.estimate_depth(suite.depth)
     if options.stage == "svkr":
         return SvkrStage(suite.svkr, pool, options)
-    return (RestorerStage if options.stage == "restorer" else FlowStage)(suite, pool, options)
+    stages: dict[str, Callable[[Suite, ScenePool, TrainOptions], Stage]] = {
+        "restorer": RestorerStage,
+        "flow": FlowStage,
+        "joint": JointStage,
+    }
+    return stages[options.stage](suite, pool, options)
 
 
 def train_stage(options: TrainOptions, report: Report) -> dict[str, float]:

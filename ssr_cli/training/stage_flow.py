@@ -77,23 +77,32 @@ class FlowStage:
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""
         crops, conditions = self.bank.batch(step)
-        told = frozen_mean(self.suite, crops, conditions)
+        return self.distance(crops.hr, frozen_mean(self.suite, crops, conditions), step)
+
+    def distance(self, hr: Tensor, told: tuple[Tensor, Tensor, Fused], step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """How far the flow's end points are from sharp photos, and the figures that this is made of.
+
+        Args:
+            hr: (B, 3, H, W) sharp photos.
+            told: mean, features and condition that the flow goes by.
+            step: decides where on the path it is asked.
+        """
         mean = told[0]
         rng = np.random.default_rng((self.options.seed, 3, step, 9))
         noise = torch.from_numpy(rng.standard_normal(mean.shape, dtype=np.float32)).to(mean.device)
         start = mean + self.suite.flow.config.noise * noise
-        point, t = self._points(start, crops.hr, told, rng)
+        point, t = self._points(start, hr, told, rng)
         end = self.suite.flow(point, t, *told)
-        l1 = (end - crops.hr).abs().mean()
-        texture = texture_distance(end, crops.hr)
-        patterns = pattern_distance(end, crops.hr)
+        l1 = (end - hr).abs().mean()
+        texture = texture_distance(end, hr)
+        patterns = pattern_distance(end, hr)
         loss = l1 + _TEXTURE * texture + _PATTERNS * patterns
         figures = {"l1": l1, "texture": texture, "patterns": patterns}
         if self.lpips is not None:
-            figures["lpips"] = self._perceived(end.clamp(0, 1), crops.hr, rng)
+            figures["lpips"] = self._perceived(end.clamp(0, 1), hr, rng)
             loss = loss + self.options.perceptual * figures["lpips"]
         if self.adversary is not None:
-            figures["doubt"] = self.adversary.doubt(end, crops.hr, mean)
+            figures["doubt"] = self.adversary.doubt(end, hr, mean)
             loss = loss + self.options.adversarial * figures["doubt"]
         return loss, figures
 

@@ -26,6 +26,25 @@ def _gate_error(fused: Fused, told: Conditions) -> Tensor:
     return (error if told.drop is None else error * told.drop[:, 1]).mean()
 
 
+def mean_loss(mean: Tensor, hr: Tensor, fused: Fused, told: Conditions) -> tuple[Tensor, dict[str, Tensor]]:
+    """How far the mean is from sharp photos, and AMF's gates from what they should be.
+
+    The logarithm of each crop's mean squared error, as decibels have it: squares, so that what is in doubt is averaged
+    and not chosen; logarithms, so that flat and rich crops count alike. Nothing in that says what the gates should be,
+    so they are told.
+
+    Args:
+        mean: (B, 3, H, W).
+        hr: (B, 3, H, W) sharp photos.
+        fused: AMF's condition.
+        told: what SVKR says.
+    """
+    gates = _gate_error(fused, told)
+    error = mean - hr
+    loss = (error.square().mean((1, 2, 3)) + _PERFECT).log().mean() + _GATES * gates
+    return loss, {"l1": error.detach().abs().mean(), "gates": gates}
+
+
 def psnr(a: Tensor, b: Tensor) -> float:
     """Mean over the batch of the RGB PSNR in dB."""
     return float((-10 * (a.clamp(0, 1) - b).square().mean((1, 2, 3)).clamp_min(1e-10).log10()).mean())
@@ -46,22 +65,16 @@ class RestorerStage:
         self.networks: tuple[nn.Module, ...] = (suite.svkr.encoder, suite.amf, suite.restorer)
         self.bank = bank_of(suite, pool, options, 2, dropping=True)
 
-    def mean(self, crops: Crops, told: Conditions) -> tuple[Tensor, Tensor]:
-        """The restored batch (B, 3, 4 n, 4 n), and how far AMF's gates are from following the blur."""
+    def mean(self, crops: Crops, told: Conditions) -> tuple[Tensor, Fused]:
+        """The restored batch (B, 3, 4 n, 4 n), and AMF's condition."""
         fused = self.suite.amf(crops.lr, told.state, told.prior, told.drop)
-        return self.suite.restorer(crops.lr, fused, told.guess)[0], _gate_error(fused, told)
+        return self.suite.restorer(crops.lr, fused, told.guess)[0], fused
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `Stage`: the logarithm of each crop's mean squared error, as decibels have it.
-
-        Squares, so that what is in doubt is averaged and not chosen; logarithms, so that flat and rich crops count
-        alike. Nothing in that says what the gates should be, so they are told.
-        """
+        """See `Stage` and `mean_loss`."""
         crops, told = self.bank.batch(step)
-        mean, gates = self.mean(crops, told)
-        error = mean - crops.hr
-        loss = (error.square().mean((1, 2, 3)) + _PERFECT).log().mean() + _GATES * gates
-        return loss, {"l1": error.detach().abs().mean(), "gates": gates}
+        mean, fused = self.mean(crops, told)
+        return mean_loss(mean, crops.hr, fused, told)
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: PSNR of 64 held-out crops beside bicubic's."""

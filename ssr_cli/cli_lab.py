@@ -31,7 +31,12 @@ def bench(
     rgbd: Annotated[bool, typer.Option("--rgbd", help="Score depth: NAME.jpg with NAME_depth.png (mm).")] = False,
     outputs: Annotated[list[str] | None, typer.Option(help="NAME=DIR: score a peer's results too.")] = None,
     consistency: Consistency = None,
-    depth: Annotated[str, typer.Option(help="Depth ours begins with: lite, none, an estimator, or true.")] = "lite",
+    depth: Annotated[
+        str,
+        typer.Option(
+            help="Depth ours begins with: lite, none, an estimator; for --synthetic true, soft, displaced, bent, wrong."
+        ),
+    ] = "lite",
     ablate: Annotated[bool, typer.Option("--ablate", help="Also leave out every part in turn.")] = False,
     trial: Annotated[
         bool, typer.Option("--trial", help="Only: how often true and wrong kernels of synthetic sets are supported.")

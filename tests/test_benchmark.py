@@ -16,8 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from ssr_cli import cli
+from ssr_cli.commands import bench
 from ssr_cli.errors import InputError, OutputError, SsrError, UsageError
-from ssr_cli.evaluation import benchmark, kernel_errors, scenes, selfcheck, synthetic
+from ssr_cli.evaluation import benchmark, given_depths, kernel_errors, scenes, selfcheck, synthetic
 from ssr_cli.evaluation.measuring import Measured, measure
 from ssr_cli.evaluation.metrics import psnr_y
 from ssr_cli.evaluation.pairs import Pair, find_pairs, result_for
@@ -366,7 +367,7 @@ def test_synthetic_sets_begin_with_the_depth_that_is_asked_for(tmp_path: Path, c
     monkeypatch.setattr(synthetic, "measure", noting)
     _save(tmp_path / "0.png", _noise(68, 0))
     half = DepthMap(torch.full((17, 17), 0.5))
-    for depth in (synthetic.own_estimate, synthetic.true_depth, synthetic.of_photo(lambda photo: half)):
+    for depth in (given_depths.own_estimate, given_depths.true_depth, given_depths.of_photo(lambda photo: half)):
         synthetic.score_synthetic(
             [tmp_path / "0.png"], MODELS, OPTIONS, None, None, _console(), sets=("defocus",), depth=depth
         )
@@ -376,10 +377,32 @@ def test_synthetic_sets_begin_with_the_depth_that_is_asked_for(tmp_path: Path, c
     assert other == [half, half]
 
 
+def test_every_fault_of_a_depth_is_the_one_it_is_named_after() -> None:
+    assert tuple(given_depths.OF_SCENE) == bench.OF_SCENE
+    scene = scenes.SETS["defocus"]([_noise(256, i) for i in range(3)], 0, 0, 0.0)
+    true = scene.truth.disparity
+    given = {name: depth_of(scene) for name, depth_of in given_depths.OF_SCENE.items()}
+    again = {name: depth_of(scene) for name, depth_of in given_depths.OF_SCENE.items()}
+    assert all(given[name] is not None and again[name] is not None for name in given)
+    depths = {name: depth.disparity for name, depth in given.items() if depth is not None}
+    assert all(torch.equal(depths[name], depth.disparity) for name, depth in again.items() if depth is not None)
+    assert all(float(depth.min()) >= 0 and float(depth.max()) <= 1 for depth in depths.values())
+    assert torch.equal(depths["true"], true)
+    assert torch.equal(depths["wrong"], true.flip(-1))
+    steepest = {name: float((depth[1:] - depth[:-1]).abs().max()) for name, depth in depths.items()}
+    assert steepest["soft"] < 0.5 * steepest["true"]
+    assert steepest["displaced"] > 0.5 * steepest["true"]
+    error = {name: depth - true for name, depth in depths.items()}
+    # what bends is slow and everywhere, what is soft or displaced is at the steps alone
+    assert float((error["bent"].abs() > 0.02).float().mean()) > 0.5
+    assert all(0.02 < float((error[name].abs() > 0.02).float().mean()) < 0.5 for name in ("soft", "displaced"))
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--depth", "true"], "No pair has a true depth"),
+        (["--depth", "bent"], "No pair has a true depth"),
         (["--depth", "none", "--rgbd"], "--depth belongs to pairs and synthetic sets"),
         (["--depth", "map.png"], "map.png is the depth of one photo"),
         (["--confidence", "--kept"], "--kept and --confidence are two benches"),

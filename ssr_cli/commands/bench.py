@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ssr_cli.evaluation.rows import Row
     from ssr_cli.suite import Models
 
-#: Depth that is our own estimate, and the one that synthetic sets were blurred by.
-LITE, TRUE = "lite", "true"
+#: Depth that is our own estimate, and those that only a synthetic scene knows, as `evaluation.given_depths.OF_SCENE`
+#: names them (which cannot be imported before torch is wanted).
+LITE, OF_SCENE = "lite", ("true", "soft", "displaced", "bent", "wrong")
 #: The synthetic sets, as `evaluation.scenes.SETS` names them (which cannot be imported before torch is wanted).
 ALL_SETS = ("defocus", *(f"blocks-{mode}" for mode in range(1, 6)), "shake", "single")
 
@@ -99,8 +100,8 @@ def check(job: BenchJob) -> None:
         raise UsageError(f"--{only[0]} and --{only[1]} are two benches.", "Run one after the other.")
     if job.depth != LITE and only:
         raise UsageError("--depth belongs to pairs and synthetic sets.", f"Leave out --{only[0]}.")
-    if job.depth == TRUE and not job.sets:
-        raise UsageError("No pair has a true depth.", "Use --depth true with --synthetic.")
+    if job.depth in OF_SCENE and not job.sets:
+        raise UsageError("No pair has a true depth.", f"Use --depth {job.depth} with --synthetic.")
     if job.rgbd and (job.sets or more):
         raise UsageError("--rgbd scores depth alone.", "Leave out --synthetic, --outputs, --table and --ablate.")
     if job.trial and (not job.sets or more):
@@ -142,7 +143,9 @@ def depth_of(job: BenchJob, models: Models, console: Console) -> DepthSource:
     from ssr_cli.depth_source import is_file
 
     if is_file(job.depth):
-        raise UsageError(f"--depth {job.depth} is the depth of one photo.", "Name an estimator, or none, or true.")
+        raise UsageError(
+            f"--depth {job.depth} is the depth of one photo.", f"Name an estimator, none, or {', '.join(OF_SCENE)}."
+        )
     return load_depth(job.depth, False, models.device, console)
 
 
@@ -163,9 +166,11 @@ def score_pictures(job: BenchJob, models: Models, foreign: dict[str, Path], cons
             job.ablate,
             depth_of(job, models, console),
         )
+    from ssr_cli.evaluation import given_depths
     from ssr_cli.evaluation.measured_kernels import read_kernels
-    from ssr_cli.evaluation.synthetic import of_photo, score_synthetic, true_depth
+    from ssr_cli.evaluation.synthetic import score_synthetic
 
+    known = given_depths.OF_SCENE.get(job.depth)
     return score_synthetic(
         photos_of(job),
         models,
@@ -177,5 +182,5 @@ def score_pictures(job: BenchJob, models: Models, foreign: dict[str, Path], cons
         jsonl=job.out,
         ablate=job.ablate,
         shakes=read_kernels(job.shake_kernels) if job.shake_kernels else (),
-        depth=true_depth if job.depth == TRUE else of_photo(depth_of(job, models, console)),
+        depth=given_depths.of_photo(depth_of(job, models, console)) if known is None else known,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError, UsageError
 from ssr_cli.evaluation.benchmark import BICUBIC, Judge, bicubic, costs
+from ssr_cli.evaluation.given_depths import SceneDepth, own_estimate, true_depth
 from ssr_cli.evaluation.held_out import held_out_rounds
 from ssr_cli.evaluation.kernel_errors import kernel_figures
 from ssr_cli.evaluation.measuring import measure
@@ -19,20 +20,17 @@ from ssr_cli.evaluation.pairs import read_rgb
 from ssr_cli.evaluation.rows import Row, cell, collected, print_means
 from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, measured_shake, square_crops
 from ssr_cli.evaluation.variants import our_options
-from ssr_cli.frames import DepthMap, Photo
+from ssr_cli.frames import DepthMap
 from ssr_cli.synthesis.spoil import spoil
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ssr_cli.console import Console
-    from ssr_cli.depth_source import DepthSource
     from ssr_cli.frames import Analysis
     from ssr_cli.settings import UpscaleOptions
     from ssr_cli.suite import Models
 
-#: Gives the depth to begin with, or None for the suite's own estimate.
-SceneDepth = Callable[[Scene], DepthMap | None]
 _SMALLEST_SIDE = 64
 #: Radii that differ by less are one blur, HR px.
 _SAME_BLUR_PX = 0.1
@@ -68,20 +66,6 @@ _ROUND_TABLES = {
     ),
     "Depth per round": ("depth_spearman", "depth_edge_error"),
 }
-
-
-def own_estimate(scene: Scene) -> None:
-    """No depth: the suite estimates it."""
-
-
-def true_depth(scene: Scene) -> DepthMap:
-    """The depth that the scene was blurred by."""
-    return DepthMap(scene.truth.disparity)
-
-
-def of_photo(source: DepthSource) -> SceneDepth:
-    """What an estimator says of the scene's photo."""
-    return lambda scene: source(Photo(scene.truth.lr))
 
 
 def analysis_figures(analysis: Analysis, scene: Scene) -> list[Row]:

@@ -10,13 +10,13 @@ from torch import Tensor
 from ssr_cli.physics import shapes
 
 
-def _blurred(depth: Tensor, sigma: float) -> Tensor:
+def blurred(depth: Tensor, sigma: float) -> Tensor:
     """Soft edges: Gaussian blur of (1, h, w), sigma in LR pixels."""
     kernel = shapes.gaussian(sigma, sigma, size=13)[None, None].to(depth)
     return F.conv2d(F.pad(depth[None], (6, 6, 6, 6), mode="replicate"), kernel)[0]
 
 
-def _warped(depth: Tensor, rng: np.random.Generator, reach: float) -> Tensor:
+def displaced(depth: Tensor, rng: np.random.Generator, reach: float) -> Tensor:
     """Outlines in the wrong place: a smooth displacement of up to `reach` LR pixels."""
     h, w = depth.shape[-2:]
     shift = torch.from_numpy(rng.normal(0, reach / 2, (1, 2, 4, 4)).astype(np.float32)).to(depth)
@@ -27,7 +27,7 @@ def _warped(depth: Tensor, rng: np.random.Generator, reach: float) -> Tensor:
     return F.grid_sample(depth[None], grid[None], padding_mode="border", align_corners=True)[0]
 
 
-def _bent(depth: Tensor, rng: np.random.Generator, size: float) -> Tensor:
+def bent(depth: Tensor, rng: np.random.Generator, size: float) -> Tensor:
     """A low-frequency error of the whole map."""
     waves = torch.from_numpy(rng.normal(0, size, (1, 1, 3, 3)).astype(np.float32)).to(depth)
     return depth + F.interpolate(waves, size=depth.shape[-2:], mode="bicubic", align_corners=True)[0]
@@ -54,11 +54,11 @@ def spoil(depth: Tensor, others: Tensor, rng: np.random.Generator) -> tuple[Tens
         return torch.full_like(truth, float(rng.uniform(0.2, 0.8))), truth
     given = truth
     if rng.random() < 0.7:
-        given = _blurred(given, float(rng.uniform(0.4, 3.0)))
+        given = blurred(given, float(rng.uniform(0.4, 3.0)))
     if rng.random() < 0.6:
-        given = _warped(given, rng, float(rng.uniform(0.3, 3.0)))
+        given = displaced(given, rng, float(rng.uniform(0.3, 3.0)))
     if rng.random() < 0.6:
-        given = _bent(given, rng, float(rng.uniform(0.0, 0.15)))
+        given = bent(given, rng, float(rng.uniform(0.0, 0.15)))
     if rng.random() < 0.4:
         given = given.clamp(0, 1).pow(float(np.exp(rng.normal(0, 0.3))))
     return given.clamp(0, 1), truth

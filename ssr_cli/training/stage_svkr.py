@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
@@ -19,6 +18,11 @@ from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 
 _RANK = 24
+#: Spread of a depth below which it is as good as flat.
+_FLAT = 0.03
+#: Weights of the depth's error and of its steps, both in units of the true depth's spread; and of its error as it is,
+#: so that it keeps the units it came in.
+_DEPTH, _STEPS, _UNITS = 0.3, 3.0, 0.1
 
 
 def _shape(covariance: Tensor) -> Tensor:
@@ -26,6 +30,25 @@ def _shape(covariance: Tensor) -> Tensor:
     yy, xx, yx = covariance.unbind(1)
     size = (yy + xx).clamp_min(0) / 2 + 0.5  # of tiny kernels the shape hardly matters
     return torch.stack([(yy - xx) / 2 / size, yx / size], 1)
+
+
+def depth_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Errors of depths and of their steps, in units of the true depth's spread, whatever their scale and shift.
+
+    Scale and shift of a depth mean nothing. Counted, they are most of what is wrong with a given one, and what a net
+    learns then is to fade it: ranks and steps come out worse than they came in.
+
+    Args:
+        depth: (B, 1, h, w).
+        truth: (B, 1, h, w).
+    """
+    dims = (1, 2, 3)
+    middle = truth.mean(dims, keepdim=True)
+    d, t = depth - depth.mean(dims, keepdim=True), truth - middle
+    slope = (d * t).mean(dims, keepdim=True) / (d.square().mean(dims, keepdim=True) + _FLAT**2)
+    fitted, spread = slope * d + middle, t.square().mean(dims, keepdim=True).sqrt().clamp_min(_FLAT)
+    error = ((fitted - truth).abs() / spread).mean()
+    return error, ((local_gradient(fitted) - local_gradient(truth)).abs() / spread).mean()
 
 
 class SvkrStage:
@@ -75,11 +98,11 @@ class SvkrStage:
         noise = state.noise[inner]
         honest_noise = (0.5 * (left / noise).square() + noise.log()).mean()
         honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
-        depth_error = (state.disparity - depth).abs().mean()
-        edges = (local_gradient(state.disparity) - local_gradient(depth)).abs().mean()
+        depth_error, steps = depth_errors(state.disparity, depth)
+        units = (state.disparity - depth).abs().mean()
         gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
         loss = code + 0.15 * error.mean() + 3 * shape + 4 * optics.abs().mean() + 2 * gains
-        loss = loss + 0.05 * (honest_noise + honest_radius) + depth_error + edges
+        loss = loss + 0.05 * (honest_noise + honest_radius) + _DEPTH * depth_error + _STEPS * steps + _UNITS * units
         figures = {
             "code": code,
             "radius": error.mean(),
@@ -87,6 +110,7 @@ class SvkrStage:
             "explained": optics.square().mean().sqrt(),
             "gain": gain.abs().mean(),
             "depth": depth_error,
+            "steps": steps,
         }
         return loss, figures
 
@@ -96,7 +120,7 @@ class SvkrStage:
         with torch.autocast(crops.lr.device.type, enabled=False):
             explained = self.explain(crops, states)
             total: Tensor = torch.zeros((), device=crops.lr.device)
-            figures: dict[str, Tensor] = {"depth0": F.l1_loss(given, truth)}
+            figures: dict[str, Tensor] = dict(zip(("depth0", "steps0"), depth_errors(given, truth), strict=True))
             for t, (state, seen) in enumerate(zip(states, explained, strict=True), 1):
                 loss, named = self.round_loss(state, crops, seen, truth)
                 total = total + loss * (1.0 if t == len(states) else 0.5)

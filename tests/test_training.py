@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -23,7 +24,7 @@ from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.stage_flow import FlowStage
 from ssr_cli.training.stage_restorer import RestorerStage
-from ssr_cli.training.stage_svkr import SvkrStage
+from ssr_cli.training.stage_svkr import SvkrStage, depth_errors
 from ssr_cli.weights import load_checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -490,3 +491,18 @@ def test_svkr_learns_the_whole_change_of_depth() -> None:
     assert all(turn.depth_step < 1 for turn in suite.svkr.rounds)
     SvkrStage(suite.svkr, _MetaPool(), TrainOptions(stage="svkr"))
     assert all(turn.depth_step == 1 for turn in suite.svkr.rounds)
+
+
+def test_errors_of_depth_do_not_know_its_units() -> None:
+    torch.manual_seed(0)
+    truth = F.interpolate(torch.rand(4, 1, 6, 6), size=(48, 48), mode="nearest")
+    given = truth + 0.1 * F.interpolate(torch.rand(4, 1, 4, 4), size=(48, 48), mode="bilinear")
+    error, steps = depth_errors(given, truth)
+    scale, shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in ([0.7, 0.8, 1.0, 2.0], [0.3, 0.0, -0.4, 0.1]))
+    moved = [float(e) for e in depth_errors(scale * given + shift, truth)]
+    assert moved == pytest.approx([float(error), float(steps)], rel=0.1)
+    assert all(float(e) < 0.02 for e in depth_errors(0.7 * truth + 0.1, truth))
+    soft = F.avg_pool2d(F.pad(truth, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    assert float(depth_errors(soft, truth)[1]) > 3 * float(steps)  # slow waves have no steps
+    flat = depth_errors(torch.full_like(truth, 0.5), truth)
+    assert float(flat[0]) == pytest.approx(0.86, abs=0.1)  # of uniform values: the mean distance over the spread

@@ -132,7 +132,9 @@ class SdAdapter(nn.Module):
             if level:
                 h = self.downs[level - 1](F.silu(h))
             if level == 1:
-                h = h + F.interpolate(self.deep(third.to(h.dtype)), size=h.shape[-2:], mode="nearest")
+                deep = self.deep(third.to(h.dtype))
+                # nearly always they are of one size; see `blocks.twice` for why nothing is interpolated in vain
+                h = h + (deep if deep.shape == h.shape else F.interpolate(deep, size=h.shape[-2:], mode="nearest"))
             h = block(h)
             exits = list(self.exits[level].children())
             # the first residual of a level below the first is made by the halving of the level above, at this size

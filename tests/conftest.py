@@ -29,10 +29,10 @@ TINY = SuiteConfig(
 )
 
 
-def tiny_suite(seed: int = 0) -> Suite:
+def tiny_suite(seed: int = 0, config: SuiteConfig = TINY) -> Suite:
     """A tiny suite whose zero-initialised layers are made random, so that every path carries a signal."""
     torch.manual_seed(seed)
-    suite = Suite(TINY)
+    suite = Suite(config)
     for value in suite.parameters():
         if value.ndim == 4 and not value.any():
             torch.nn.init.normal_(value, 0.0, 0.05)

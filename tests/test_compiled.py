@@ -20,7 +20,7 @@ from ssr_cli.models.blocks import twice
 from ssr_cli.models.svkr import CUES
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite
-from tests.conftest import TINY
+from tests.conftest import TINY, tiny_suite
 
 compiled = pytest.mark.skipif(
     not any(shutil.which(name) for name in ("c++", "g++", "clang++")), reason="compiling needs a C++ compiler"
@@ -29,13 +29,9 @@ compiled = pytest.mark.skipif(
 
 def _suite() -> Suite:
     """Networks as wide as a processor's registers: in narrower ones, the defect this is for does not show."""
-    wide = {"widths": (32, 32, 32)}
-    torch.manual_seed(0)
-    suite = Suite(replace(TINY, svkr=replace(TINY.svkr, **wide), flow=replace(TINY.flow, **wide, features=32)))
-    for value in suite.parameters():
-        if value.ndim == 4 and not value.any():
-            nn.init.normal_(value, 0.0, 0.05)
-    return suite
+    widths = (32, 32, 32)
+    svkr, flow = replace(TINY.svkr, widths=widths), replace(TINY.flow, widths=widths, features=32)
+    return tiny_suite(config=replace(TINY, svkr=svkr, flow=flow))
 
 
 def _encoder(suite: Suite) -> tuple[nn.Module, Callable[[], Tensor]]:

@@ -46,6 +46,8 @@ def _with_fault(fault: Callable[[Tensor, np.random.Generator], Tensor]) -> Scene
     return given
 
 
+#: The true depth with the faults of an estimator, as training draws them.
+spoiled_depth = _with_fault(lambda true, rng: spoil.spoil(true, true.flip(-1), rng)[0])
 #: What can be begun with because the scene is known, by name.
 OF_SCENE: dict[str, SceneDepth] = {
     "true": true_depth,

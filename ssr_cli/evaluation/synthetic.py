@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from torch import Tensor
 
 from ssr_cli.errors import InputError, UsageError
 from ssr_cli.evaluation.benchmark import BICUBIC, Judge, bicubic, costs
-from ssr_cli.evaluation.given_depths import SceneDepth, own_estimate, true_depth
+from ssr_cli.evaluation.given_depths import SceneDepth, own_estimate, spoiled_depth, true_depth
 from ssr_cli.evaluation.held_out import held_out_rounds
 from ssr_cli.evaluation.kernel_errors import kernel_figures
 from ssr_cli.evaluation.measuring import measure
@@ -21,7 +20,6 @@ from ssr_cli.evaluation.rows import Row, cell, collected, print_means
 from ssr_cli.evaluation.scenes import SCALE, SETS, Scene, measured_shake, square_crops
 from ssr_cli.evaluation.variants import our_options
 from ssr_cli.frames import DepthMap
-from ssr_cli.synthesis.spoil import spoil
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,9 +190,7 @@ def _score_scene(
         (name, given, begun) for name, given in our_options(options, ablate).items()
     ]
     if ablate:
-        true = scene.truth.disparity
-        spoiled, _ = spoil(true[None], true[None].flip(-1), np.random.default_rng(int(true.sum() * 1000)))
-        variants += [(TRUE_DEPTH, options, true_depth(scene)), (SPOILED_DEPTH, options, DepthMap(spoiled[0]))]
+        variants += [(TRUE_DEPTH, options, true_depth(scene)), (SPOILED_DEPTH, options, spoiled_depth(scene))]
     held_out: list[Row] = []
     for name, given, depth in variants:
         result = measure(lr, models, given, depth)

@@ -101,16 +101,17 @@ def shares(options: TrainOptions) -> dict[str, float]:
     """
     if options.keep and options.init is None:
         raise UsageError("There are no weights to keep a share of.", "Name the checkpoint begun from with --init.")
-    found = {}
+    stages, found = (*_PARTS, _TOGETHER), {}
     for said in options.keep:
         name, _, number = said.partition("=")
         try:
             share = float(number)
         except ValueError:
             share = math.nan
-        if name not in (*_PARTS, _TOGETHER) or not 0 <= share <= 1:
-            stages = ", ".join((*_PARTS, _TOGETHER))
-            raise UsageError(f"{said!r} says nothing to keep.", f"Write e.g. --keep flow=0.5; stages: {stages}.")
+        if name not in stages or not 0 <= share <= 1:
+            raise UsageError(
+                f"{said!r} says nothing to keep.", f"Write e.g. --keep flow=0.5; stages: {', '.join(stages)}."
+            )
         found[name] = share
     return found
 

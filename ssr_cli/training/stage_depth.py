@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ssr_cli.models.blocks import local_gradient
 from ssr_cli.models.depth import DepthNet
 from ssr_cli.training.critic import Adversary
+from ssr_cli.training.fitted import fitted
 from ssr_cli.training.loop import Report
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.shards import render_shards
@@ -52,12 +53,9 @@ class DepthStage:
     def _figures(self, rgb: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         """L1 after the best scale and shift per picture, and the error of its edges."""
         answer = self.trained(rgb).float()
-        a, b = answer.flatten(1), truth.flatten(1)
-        am, bm = a.mean(1, keepdim=True), b.mean(1, keepdim=True)
-        slope = ((a - am) * (b - bm)).mean(1, keepdim=True) / ((a - am).square().mean(1, keepdim=True) + 1e-3)
-        fitted = (slope.clamp(0.3, 3) * (a - am) + bm).view_as(answer)
-        error = 0.5 * (fitted - truth).abs().mean() + 0.5 * (answer - truth).abs().mean()
-        return error, (local_gradient(fitted) - local_gradient(truth)).abs().mean()
+        said = fitted(answer, truth, 1e-3, (0.3, 3.0))
+        error = 0.5 * (said - truth).abs().mean() + 0.5 * (answer - truth).abs().mean()
+        return error, (local_gradient(said) - local_gradient(truth)).abs().mean()
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""

@@ -13,6 +13,7 @@ from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.training.critic import Adversary
+from ssr_cli.training.fitted import fitted
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
@@ -42,13 +43,10 @@ def depth_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         depth: (B, 1, h, w).
         truth: (B, 1, h, w).
     """
-    dims = (1, 2, 3)
-    middle = truth.mean(dims, keepdim=True)
-    d, t = depth - depth.mean(dims, keepdim=True), truth - middle
-    slope = (d * t).mean(dims, keepdim=True) / (d.square().mean(dims, keepdim=True) + _FLAT**2)
-    fitted, spread = slope * d + middle, t.square().mean(dims, keepdim=True).sqrt().clamp_min(_FLAT)
-    error = ((fitted - truth).abs() / spread).mean()
-    return error, ((local_gradient(fitted) - local_gradient(truth)).abs() / spread).mean()
+    said = fitted(depth, truth, _FLAT**2)
+    spread = truth.std((1, 2, 3), correction=0, keepdim=True).clamp_min(_FLAT)
+    error = ((said - truth).abs() / spread).mean()
+    return error, ((local_gradient(said) - local_gradient(truth)).abs() / spread).mean()
 
 
 class SvkrStage:

@@ -3,14 +3,21 @@ that have gained blocks since begin from them, when they are trained on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 
+def _name_of_today(name: str) -> str:
+    """A tensor's name as it is now: SVKR's rounds had two blocks, each with a name of its own."""
+    numbered = re.fullmatch(r"(svkr\.rounds\.\d+\.)block([12])(\..+)", name)
+    return name if numbered is None else f"{numbered[1]}blocks.{int(numbered[2]) - 1}{numbered[3]}"
+
+
 def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of today's shapes that do what a checkpoint's did.
+    """Tensors of today's names and shapes that do what a checkpoint's did.
 
     New inputs count for nothing and new outputs say nothing (zero), so an older checkpoint answers as it always did.
 
@@ -21,8 +28,8 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
     Returns:
         The checkpoint's tensors; a smaller one is filled up with zeros, one that does not fit stays as it is.
     """
-    out = dict(state)
-    for name, old in state.items():
+    out = {_name_of_today(name): tensor for name, tensor in state.items()}
+    for name, old in list(out.items()):
         shape = wanted[name].shape if name in wanted else old.shape
         if old.shape == shape or old.ndim != len(shape) or any(a > b for a, b in zip(old.shape, shape, strict=True)):
             continue

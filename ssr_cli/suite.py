@@ -29,8 +29,8 @@ _PARTS: dict[str, type[Any]] = {
     "flow": FlowConfig,
     "consistency": ConsistencyConfig,
 }
-#: What parts were before checkpoints named them.
-_BEFORE: dict[str, dict[str, Any]] = {"consistency": {"level": 1.0}}
+#: What parts and their numbers were before checkpoints named them.
+_BEFORE: dict[str, dict[str, Any]] = {"consistency": {"level": 1.0}, "svkr": {"hidden": 48, "blocks": 2, "stride": 1}}
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class SuiteConfig:
         parts: dict[str, Any] = {}
         for name, kind in _PARTS.items():
             values = data[name] if name in data else _BEFORE[name]
+            values = {**_BEFORE.get(name, {}), **values}
             if unknown := set(values) - {f.name for f in fields(kind)}:
                 raise KeyError(f"{name}.{sorted(unknown)[0]}")
             parts[name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

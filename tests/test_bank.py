@@ -10,14 +10,14 @@ import torch
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.training import bank
-from ssr_cli.training.bank import BATCHES, USES, Bank, Drawn
+from ssr_cli.training.bank import BATCHES, USES, Bank
 from ssr_cli.training.pool import Crops
 from ssr_cli.training.surroundings import Conditions
 
 _BATCH = 3
 
 
-def _draw(n: int) -> Drawn:
+def _draw(n: int) -> tuple[Crops, Conditions]:
     """Crops that are numbers of their own."""
     names = torch.arange(n * BATCHES * _BATCH, (n + 1) * BATCHES * _BATCH).float().view(-1, 1, 1, 1)
     crops = Crops(**{f.name: names for f in fields(Crops)})
@@ -38,7 +38,7 @@ def test_what_belongs_together_stays_together() -> None:
 
 
 def test_nothing_dropped_stays_nothing() -> None:
-    def without(n: int) -> Drawn:
+    def without(n: int) -> tuple[Crops, Conditions]:
         crops, told = _draw(n)
         return crops, Conditions(told.state, told.prior, None, told.guess)
 
@@ -55,7 +55,7 @@ def test_a_step_gets_the_same_whether_the_run_was_stopped_or_not() -> None:
 def test_crops_are_used_as_often_as_said_and_drawn_once() -> None:
     drawn: list[int] = []
 
-    def counted(n: int) -> Drawn:
+    def counted(n: int) -> tuple[Crops, Conditions]:
         drawn.append(n)
         return _draw(n)
 

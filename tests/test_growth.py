@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
 from ssr_cli.growth import begun_from, grown
-from ssr_cli.models.blocks import UNet, conv3, in_strips
-from ssr_cli.suite import Suite
+from ssr_cli.models.blocks import UNet, in_strips, narrowing
+from ssr_cli.models.svkr import RoundState
+from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.suite import Suite, load_models
+from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
 
@@ -38,10 +42,11 @@ def test_a_suite_begins_from_a_checkpoint_with_fewer_blocks() -> None:
         larger.load_state_dict(grown(state, larger.state_dict()))
 
 
+@pytest.mark.parametrize("stride", [1, 2, 4])
 @pytest.mark.parametrize("height", [1, 63, 64, 65, 128, 200])
-def test_a_convolution_in_strips_is_that_of_the_whole(height: int) -> None:
+def test_a_convolution_in_strips_is_that_of_the_whole(height: int, stride: int) -> None:
     torch.manual_seed(1)
-    layer, x = conv3(7, 5), torch.rand(2, 7, height, 9)
+    layer, x = narrowing(7, 5, stride), torch.rand(2, 7, height * stride, 8)
     planes = [x[:, :3], x[:, 3:]]
     with torch.inference_mode():
         expected = layer(x)
@@ -50,7 +55,43 @@ def test_a_convolution_in_strips_is_that_of_the_whole(height: int) -> None:
     with torch.inference_mode():
         strips = in_strips(layer, planes)
         assert torch.allclose(strips, expected, atol=1e-6)
-    assert max(asked) <= 66
+    assert max(asked) <= 66 * stride
     whole = in_strips(layer, planes)  # with gradients there is nothing to save
-    assert asked[-1] == height
+    assert asked[-1] == height * stride
     assert whole.requires_grad
+
+
+def test_rounds_of_a_checkpoint_before_they_had_a_stride_answer_as_they_did() -> None:
+    """Two named blocks at every LR pixel, and a configuration that says nothing of either."""
+    config = replace(TINY, svkr=replace(TINY.svkr, hidden=48, blocks=2, stride=1))
+    suite = tiny_suite(config=config)
+    numbered = re.compile(r"(svkr\.rounds\.\d\.)blocks\.(\d)")
+    state = {numbered.sub(lambda m: f"{m[1]}block{int(m[2]) + 1}", k): v for k, v in suite.state_dict().items()}
+    assert "svkr.rounds.1.block2.conv1.weight" in state
+    said = config.to_dict()
+    for name in ("hidden", "blocks", "stride"):
+        del said["svkr"][name]
+    read = load_models(Checkpoint(said, state, {}), torch.device("cpu")).suite
+    assert all(torch.equal(value, read.state_dict()[name]) for name, value in suite.state_dict().items())
+    assert read.config == config
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_a_round_speaks_of_every_pixel_and_of_none_beside_it(stride: int) -> None:
+    """What goes in and what comes out lie in the middle of the places they stand for: a slope stays where it was."""
+    suite = tiny_suite(config=replace(TINY, svkr=replace(TINY.svkr, stride=stride)))
+    slope = torch.arange(64.0).expand(1, 1, 64, 64)
+    inner = (..., slice(8, -8))
+    turn = suite.svkr.rounds[0]
+    assert torch.allclose(turn._everywhere(turn._there(slope))[inner], slope[inner], atol=1e-4)
+    layer = narrowing(1, 1, stride)
+    torch.nn.init.constant_(layer.weight, 1 / (stride + 2) ** 2)
+    torch.nn.init.zeros_(layer.bias)
+    there = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    assert torch.allclose(layer(slope)[there], turn._there(slope)[there], atol=1e-4)
+    dictionary = default_dictionary()
+    with torch.inference_mode():
+        state = suite.svkr(torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64), torch.tensor([0.5]), dictionary)[-1]
+    assert all(getattr(state, f.name).shape[-2:] == (64, 64) for f in fields(RoundState))
+    assert torch.allclose(state.weights.sum(1), torch.ones(1, 64, 64), atol=1e-5)
+    assert torch.allclose(state.code, torch.einsum("blhw,lp->bphw", state.weights, dictionary.codes), atol=1e-4)

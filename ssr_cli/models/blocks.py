@@ -17,21 +17,27 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
-#: Rows of a strip.
+def narrowing(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
+    """Convolution whose places are `stride` apart, each in the middle of what it stands for; `conv3` for 1."""
+    return nn.Conv2d(inputs, outputs, stride + 2, stride, padding=1)
+
+
+#: Rows of a strip that comes out.
 _STRIP = 64
 
 
 def in_strips(layer: nn.Conv2d, planes: Sequence[Tensor]) -> Tensor:
-    """A 3 x 3 convolution of planes that are too many to be put together whole: a strip of rows is at a time.
+    """A convolution of planes that are too many to be put together whole: a strip of rows is at a time.
 
     Args:
-        layer: see `conv3`.
-        planes: each (B, C_i, h, w), side by side its input.
+        layer: see `conv3` and `narrowing`.
+        planes: each (B, C_i, h, w), side by side its input; h and w multiples of the layer's stride.
 
     Returns:
-        (B, C', h, w), what the convolution of the whole gives.
+        (B, C', h / stride, w / stride), what the convolution of the whole gives.
     """
-    height = planes[0].shape[-2]
+    stride = int(layer.stride[0])
+    height = planes[0].shape[-2] // stride
     if torch.is_grad_enabled() or height <= _STRIP:
         whole: Tensor = layer(torch.cat(list(planes), 1))
         return whole
@@ -39,7 +45,8 @@ def in_strips(layer: nn.Conv2d, planes: Sequence[Tensor]) -> Tensor:
     for top in range(0, height, _STRIP):
         bottom = min(height, top + _STRIP)
         first, last = max(0, top - 1), min(height, bottom + 1)  # a row more on either side, where there is one
-        strip = layer(torch.cat([plane[..., first:last, :] for plane in planes], 1))
+        rows = slice(first * stride, last * stride)
+        strip = layer(torch.cat([plane[..., rows, :] for plane in planes], 1))
         strip = strip[..., top - first : bottom - first, :]
         if out is None:
             shape = (len(strip), strip.shape[1], height, strip.shape[-1])

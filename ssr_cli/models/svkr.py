@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, UNet, conv3, in_strips, local_gradient, zeroed
+from ssr_cli.models.blocks import ResBlock, UNet, conv3, in_strips, local_gradient, narrowing, zeroed
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.spectral import PLANES, spectral_cues
 from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
@@ -29,6 +29,9 @@ class SvkrConfig:
         encoder: blocks per level going down.
         decoder: blocks per level coming up.
         hidden: channels of a round.
+        blocks: residual blocks of a round.
+        stride: LR pixels from one place of a round to the next. A kernel is known from its surroundings or not at all:
+            every fourth pixel tells as much as each, and as many convolutions look four times as far.
         rounds: T.
         atoms: L, must be the dictionary's.
         code: P, must be the dictionary's.
@@ -40,7 +43,9 @@ class SvkrConfig:
     widths: tuple[int, ...] = (32, 64, 96)
     encoder: tuple[int, ...] = (1, 3, 4)
     decoder: tuple[int, ...] = (1, 2)
-    hidden: int = 48
+    hidden: int = 64
+    blocks: int = 3
+    stride: int = 4
     rounds: int = 2
     atoms: int = 63
     code: int = 24
@@ -131,14 +136,14 @@ class Refinement(nn.Module):
         super().__init__()
         #: Training learns the whole change, see `SvkrConfig.depth_step`.
         self.depth_step = config.depth_step
+        self.stride = config.stride
         evidence = config.widths[0] + 3 + 4 + 2 * config.code + 2
-        self.enter = conv3(evidence, config.hidden)
-        self.block1 = ResBlock(config.hidden)
-        self.block2 = ResBlock(config.hidden)
+        self.enter = narrowing(evidence, config.hidden, config.stride)
+        self.blocks = nn.Sequential(*(ResBlock(config.hidden) for _ in range(config.blocks)))
         self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3, 1)
         self.depth_enter = conv3(config.hidden + config.code + 5, 32)
         self.depth_block = ResBlock(32)
-        self.depth_head = zeroed(conv3(32, 1))
+        self.depth_head = zeroed(conv3(32, config.stride**2))
 
     def forward(
         self, features: Tensor, depth: Tensor, code: Tensor, prior: PhotoPrior | None, dictionary: KernelDictionary
@@ -158,23 +163,40 @@ class Refinement(nn.Module):
         lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth) / 4
         told = _told(prior, code)[:, :, None, None].expand(-1, -1, *depth.shape[-2:])
         evidence = [features, depth, local_gradient(depth), code, lens, told]
-        h = self.block2(self.block1(F.silu(in_strips(self.enter, evidence))))
+        h = self.blocks(F.silu(in_strips(self.enter, evidence)))
         atoms = len(dictionary.codes)
         logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
         weights = torch.softmax(logits, 1)
         new_code = torch.einsum("blhw,lp->bphw", weights, dictionary.codes.to(weights))
         covariance = mix_covariance(weights, dictionary)
-        radius = (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
+        radius = _radius_px(covariance)
         confidence = F.softplus(doubt) + 0.02
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
-        seen = [h, new_code, depth, radius / 4, confidence, lens, radius / 4 - lens]
+        depth_there, lens_there = (self._there(plane) for plane in (depth, lens))
+        seen = [h, new_code, depth_there, radius / 4, confidence, lens_there, radius / 4 - lens_there]
         delta = self.depth_head(self.depth_block(F.silu(in_strips(self.depth_enter, seen))))
         # Outside 0..1 there is no depth, but the gradient must not die there.
-        refined = depth + self.depth_step * delta.float()
+        refined = depth + self.depth_step * F.pixel_shuffle(delta.float(), self.stride)
         refined = refined + (refined.clamp(0, 1) - refined).detach()
-        return RoundState(
-            weights, new_code, covariance, radius, confidence, noise, refined, gain, F.softplus(trust) + 1e-3
-        )
+        planes = (weights, new_code, covariance, confidence, noise, gain, F.softplus(trust) + 1e-3)
+        weights, new_code, covariance, confidence, noise, gain, trust = (self._everywhere(plane) for plane in planes)
+        radius = _radius_px(covariance)
+        return RoundState(weights, new_code, covariance, radius, confidence, noise, refined, gain, trust)
+
+    def _there(self, plane: Tensor) -> Tensor:
+        """A plane at the places of a round."""
+        return F.avg_pool2d(plane, self.stride) if self.stride > 1 else plane
+
+    def _everywhere(self, plane: Tensor) -> Tensor:
+        """What a round says, at every LR pixel."""
+        if self.stride == 1:
+            return plane
+        return F.interpolate(plane, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
+
+
+def _radius_px(covariance: Tensor) -> Tensor:
+    """Blur radius (B, 1, h, w) in HR px of second moments (B, 3, h, w)."""
+    return (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
 
 
 def _told(prior: PhotoPrior | None, code: Tensor) -> Tensor:

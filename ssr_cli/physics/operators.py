@@ -7,7 +7,6 @@ channels, which turns the strided convolution into a small dense one on the LR g
 
 from __future__ import annotations
 
-from copy import copy
 from functools import cached_property
 
 import torch
@@ -67,33 +66,37 @@ class SpatiallyVariantBlur:
         atoms: (L, k, k) kernels, the sensor's box included; k a multiple of 2 s with k / s odd.
         weights: (B, L, h, w) coefficients at every LR pixel.
         scale: s.
-        precision: of the factors of `rough`; None for that of the weights.
+        precision: of its factors; None for that of the weights. Sums are of the weights' precision.
+        rough: an operator that is nearly this one and quicker, for steps towards a correction, not for residuals; None
+            where this one serves.
 
     Raises:
         ValueError: if the atoms' side does not fit the scale.
     """
 
-    def __init__(self, atoms: Tensor, weights: Tensor, scale: int, precision: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        atoms: Tensor,
+        weights: Tensor,
+        scale: int,
+        precision: torch.dtype | None = None,
+        rough: SpatiallyVariantBlur | None = None,
+    ) -> None:
         if atoms.shape[-1] % scale or (atoms.shape[-1] // scale) % 2 == 0:
             raise ValueError(f"atoms of side {atoms.shape[-1]} cannot be centred on LR pixels at scale {scale}")
         self.scale = scale
         self.weights = weights
-        self.precision = precision or weights.dtype
-        self.filters = _as_block_filters(atoms, scale).to(weights).contiguous(memory_format=torch.channels_last)
+        filters = _as_block_filters(atoms, scale).to(weights)
+        self.filters = filters.to(precision or weights.dtype).contiguous(memory_format=torch.channels_last)
         self.reach = self.filters.shape[-1] // 2  # LR pixels
-        self._mixing = weights.permute(0, 2, 3, 1)[:, None].contiguous()  # (B, 1, h, w, L)
+        self._mixing = weights.permute(0, 2, 3, 1)[:, None].to(self.filters.dtype).contiguous()  # (B, 1, h, w, L)
+        self._rough = rough
 
     @property
     def rough(self) -> SpatiallyVariantBlur:
-        """The same operator with factors of `precision`: for steps towards a correction, not for residuals."""
+        """See above."""
         # Not kept where it is this one: what refers to itself stays in memory until garbage is collected.
-        return self if self.precision == self.filters.dtype else self._rounded
-
-    @cached_property
-    def _rounded(self) -> SpatiallyVariantBlur:
-        rounded = copy(self)
-        rounded.filters, rounded._mixing = self.filters.to(self.precision), self._mixing.to(self.precision)
-        return rounded
+        return self if self._rough is None else self._rough
 
     def blocks(self, x: Tensor) -> Tensor:
         """A picture (B, C, h s, w s) in blocks (B C, s s, h, w)."""
@@ -143,7 +146,7 @@ class SpatiallyVariantBlur:
         Returns:
             (B, C, h, w).
         """
-        return self.see(self.blocks(x))
+        return self.see(self.blocks(x).to(self.filters.dtype))
 
     def adjoint(self, r: Tensor) -> Tensor:
         """The transpose of `forward`.

@@ -21,7 +21,7 @@ class _Normal:
 
     def __init__(self, operator: SpatiallyVariantBlur, free: Tensor | None = None, rough: bool = False) -> None:
         self.operator = operator.rough if rough else operator
-        even = 1.0 / operator.coverage.clamp_min(_LEAST / operator.scale**2)
+        even = 1.0 / self.operator.coverage.to(operator.weights).clamp_min(_LEAST / operator.scale**2)
         even = even[:, None]  # (B, 1, s s, h, w), or of every channel
         if free is not None:
             even = even * per_photo(operator.blocks(free), len(free))
@@ -87,8 +87,7 @@ def chebyshev(
     with eigenvalues far below `low` are corrected partly, which keeps noise from being amplified.
 
     Args:
-        operator: A; its rough version is iterated. With 16 bits the correction is off by some thousandths of itself,
-            and takes half the time where the device multiplies them by itself.
+        operator: A; its rough version is iterated.
         residual: (B, C, h, w), `y - A x`.
         steps: iterations, each one A and one At.
         low: smallest eigenvalue treated fully.

@@ -1,16 +1,16 @@
-"""A bank of crops behind SVKR: drawn once, learnt from a few times, then replaced.
+"""A bank of crops: drawn once, learnt from a few times, then replaced.
 
-Drawing a crop (its noise and compression, SVKR's answer, the first guess) takes as long as learning from it. Learnt
-from a few times, some minutes apart and beside others each time, it is worth nearly as much as a new one; so most of
-the time goes to learning. What a step gets depends on the step alone: a run that is resumed goes on as if it had not
-stopped.
+Drawing a crop (its noise and compression; behind SVKR its answer and the first guess, too) takes as long as learning
+from it. Learnt from a few times, some minutes apart and beside others each time, it is worth nearly as much as a new
+one; so most of the time goes to learning. What a step gets depends on the step alone: a run that is resumed goes on as
+if it had not stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -24,11 +24,11 @@ from ssr_cli.training.surroundings import Conditions, draw
 USES, _DRAWS, BATCHES = 4, 12, 2
 #: Crops that a draw takes from each of the larger ones SVKR is asked about.
 _CROPS_OF_EACH = 4
-#: Crops and what SVKR says of them.
-Drawn = tuple[Crops, Conditions]
+#: What is drawn: tensors by crop, records of them, or tuples of records.
+D = TypeVar("D")
 
 
-class Bank:
+class Bank(Generic[D]):
     """Batches out of the last few draws.
 
     Args:
@@ -37,13 +37,13 @@ class Bank:
         seed: decides who meets whom.
     """
 
-    def __init__(self, draw: Callable[[int], Drawn], batch: int, seed: tuple[int, ...]) -> None:
+    def __init__(self, draw: Callable[[int], D], batch: int, seed: tuple[int, ...]) -> None:
         self._draw = draw
         self._batch = batch
         self._seed = seed
-        self._held: dict[int, Drawn] = {}
+        self._held: dict[int, D] = {}
 
-    def batch(self, step: int) -> Drawn:
+    def batch(self, step: int) -> D:
         """What a step learns from."""
         newest = _DRAWS - 1 + step // (USES * BATCHES)
         there = range(newest - _DRAWS + 1, newest + 1)
@@ -51,12 +51,13 @@ class Bank:
         count = BATCHES * self._batch
         picks = np.random.default_rng((*self._seed, step)).choice(_DRAWS * count, self._batch, replace=False)
         places = [divmod(int(pick), count) for pick in picks]
-        crops = [_row(self._held[there[n]][0], i) for n, i in places]
-        told = [_row(self._held[there[n]][1], i) for n, i in places]
-        return _stacked(crops), _stacked(told)
+        batch: D = _stacked([_row(self._held[there[n]], i) for n, i in places])
+        return batch
 
 
-def bank_of(suite: Suite, pool: ScenePool, options: TrainOptions, stage: int, dropping: bool = False) -> Bank:
+def bank_of(
+    suite: Suite, pool: ScenePool, options: TrainOptions, stage: int, dropping: bool = False
+) -> Bank[tuple[Crops, Conditions]]:
     """The bank of a stage behind SVKR.
 
     Args:
@@ -68,22 +69,26 @@ def bank_of(suite: Suite, pool: ScenePool, options: TrainOptions, stage: int, dr
     """
     count, side = BATCHES * options.batch, options.crop
 
-    def drawn(n: int) -> Drawn:
+    def drawn(n: int) -> tuple[Crops, Conditions]:
         return draw(suite, pool, count, side, (options.seed, stage, n), dropping, each_gives=_CROPS_OF_EACH)
 
     return Bank(drawn, options.batch, (options.seed, stage, 1))
 
 
 def _row(value: Any, i: int) -> Any:
-    """Row i of a tensor, or of every tensor of a record."""
+    """Row i of a tensor, or of every tensor of a record or of several."""
+    if isinstance(value, tuple):
+        return tuple(_row(part, i) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
         return type(value)(**{f.name: _row(getattr(value, f.name), i) for f in fields(value)})
     return None if value is None else value[i]
 
 
 def _stacked(rows: Sequence[Any]) -> Any:
-    """The inverse: rows of tensors or of records as one batch."""
+    """The inverse: rows as one batch."""
     first = rows[0]
+    if isinstance(first, tuple):
+        return tuple(_stacked(parts) for parts in zip(*rows, strict=True))
     if is_dataclass(first) and not isinstance(first, type):
         return type(first)(**{f.name: _stacked([getattr(row, f.name) for row in rows]) for f in fields(first)})
     return None if first is None else torch.stack(list(rows))

@@ -12,6 +12,7 @@ from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
+from ssr_cli.training.bank import BATCHES, Bank
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.fitted import fitted
 from ssr_cli.training.given_depth import given_depth
@@ -63,6 +64,9 @@ class SvkrStage:
         self.pool = pool
         self.options = options
         self.dictionary = default_dictionary()
+        seed, count = options.seed, BATCHES * options.batch
+        draw = lambda n: pool.crops(count, options.crop, (seed, 1, n))  # noqa: E731
+        self.bank: Bank[Crops] = Bank(draw, options.batch, (seed, 1, 1))
         self.components, self.mapping = reduced_basis(self.dictionary.atoms, _RANK)
 
     def explain(self, crops: Crops, states: list[RoundState]) -> list[Tensor]:
@@ -127,8 +131,7 @@ class SvkrStage:
 
     def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Stage`."""
-        seed = (self.options.seed, 1, step)
-        return self._run(self.pool.crops(self.options.batch, self.options.crop, seed), (*seed, 7))
+        return self._run(self.bank.batch(step), (self.options.seed, 1, step, 7))
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: 64 held-out crops."""

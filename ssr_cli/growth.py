@@ -9,6 +9,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+#: What sees the first guess.
+_STEM = "restorer.net.stem.weight"
+
 
 def _name_of_today(name: str) -> str:
     """A tensor's name as it is now: SVKR's rounds had two blocks, each with a name of its own."""
@@ -16,10 +19,19 @@ def _name_of_today(name: str) -> str:
     return name if numbered is None else f"{numbered[1]}blocks.{int(numbered[2]) - 1}{numbered[3]}"
 
 
+def _of_luma(stem: Tensor, inputs: int) -> Tensor:
+    """A restorer's stem (C, I, 3, 3) whose inputs behind the photo's three are of luma: channels' weights are added."""
+    photo, guess = stem[:, :3], stem[:, 3:]
+    if guess.shape[1] != 3 * (inputs - 3):
+        return stem
+    return torch.cat([photo, sum(guess.chunk(3, 1))], 1)  # type: ignore[list-item]
+
+
 def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of today's names and shapes that do what a checkpoint's did.
 
-    New inputs count for nothing and new outputs say nothing (zero), so an older checkpoint answers as it always did.
+    Restorers were told of the first guess in every channel, and now are of its luma. New inputs count for nothing and
+    new outputs say nothing (zero), so an older checkpoint answers as it always did.
 
     Args:
         state: the checkpoint's tensors by name.
@@ -29,6 +41,8 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
         The checkpoint's tensors; a smaller one is filled up with zeros, one that does not fit stays as it is.
     """
     out = {_name_of_today(name): tensor for name, tensor in state.items()}
+    if (stem := out.get(_STEM)) is not None and _STEM in wanted:
+        out[_STEM] = _of_luma(stem, wanted[_STEM].shape[1])
     for name, old in list(out.items()):
         shape = wanted[name].shape if name in wanted else old.shape
         if old.shape == shape or old.ndim != len(shape) or any(a > b for a, b in zip(old.shape, shape, strict=True)):

@@ -170,7 +170,7 @@ def anchor_of(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, model
 
 
 def _guess(to: Anchor, unexplained: Tensor, prior: PhotoPrior, models: Models) -> Tensor:
-    """The first guess of a tile, (1, 3, h s, w s)."""
+    """The first guess of a tile, (1, 1, h s, w s)."""
     level = guess_level(unexplained, prior.processed, models.suite.config.consistency)
     return first_guess(to.before, field_operator(to.weights, models.dictionary, models.precision), level)
 

@@ -95,3 +95,14 @@ def test_a_round_speaks_of_every_pixel_and_of_none_beside_it(stride: int) -> Non
     assert all(getattr(state, f.name).shape[-2:] == (64, 64) for f in fields(RoundState))
     assert torch.allclose(state.weights.sum(1), torch.ones(1, 64, 64), atol=1e-5)
     assert torch.allclose(state.code, torch.einsum("blhw,lp->bphw", state.weights, dictionary.codes), atol=1e-4)
+
+
+def test_a_restorer_that_was_told_of_every_channel_takes_luma_for_each() -> None:
+    suite = tiny_suite()
+    stem = suite.restorer.net.stem
+    wide = torch.rand(*stem.weight.shape[:1], 3 + 3 * 16, 3, 3)
+    old = suite.state_dict() | {"restorer.net.stem.weight": wide}
+    suite.load_state_dict(grown(old, suite.state_dict()))
+    photo, detail = torch.rand(1, 3, 8, 8), torch.rand(1, 16, 8, 8)
+    expected = torch.nn.functional.conv2d(torch.cat([photo, *[detail] * 3], 1), wide, stem.bias, padding=1)
+    assert torch.allclose(stem(torch.cat([photo, detail], 1)), expected, atol=1e-4)

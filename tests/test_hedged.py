@@ -17,7 +17,7 @@ from ssr_cli.suite import Models
 
 def test_as_much_is_taken_back_as_a_camera_is_likely(tiny_models) -> None:
     restorer = _with(tiny_models, 0.4).suite.restorer
-    y, guess = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 32, 32)
+    y, guess = torch.rand(3, 3, 8, 8), torch.rand(3, 1, 32, 32)
     fused = Fused([torch.rand(3, 6, 8 // n, 8 // n) for n in (1, 2, 4)], torch.rand(3, 3, 8, 8))
     whole, features = restorer(y, fused, guess)
     result, same = restorer(y, fused, guess, torch.tensor([0.0, 0.5, 1.0]))

@@ -15,6 +15,7 @@ from ssr_cli.models.lens import fit_prior
 from ssr_cli.models.spectral import PLANES
 from ssr_cli.models.svkr import photo_prior
 from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.physics.spectra import luma_of
 from ssr_cli.suite import Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
@@ -25,8 +26,8 @@ UNTOLD = torch.tensor([0.5])
 
 
 def _guess(y: torch.Tensor) -> torch.Tensor:
-    """A sharper picture than interpolation, as the kernels would give."""
-    large = upscale_bicubic(y, 4)
+    """A sharper luma than interpolation's, as the kernels would give."""
+    large = luma_of(upscale_bicubic(y, 4))[:, None]
     return large + 0.1 * torch.sin(9 * large)
 
 
@@ -90,7 +91,7 @@ def test_the_kernels_guess_reaches_the_result() -> None:
     y = torch.rand(1, 3, 16, 16)
     states = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)
     fused = suite.amf(y, states[-1], photo_prior(states[-1], UNTOLD))
-    with_it, without = (suite.restorer(y, fused, g)[0] for g in (_guess(y), upscale_bicubic(y, 4)))
+    with_it, without = (suite.restorer(y, fused, g)[0] for g in (_guess(y), luma_of(upscale_bicubic(y, 4))[:, None]))
     assert float((with_it - without).abs().max()) > 1e-5
 
 

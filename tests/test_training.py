@@ -273,7 +273,7 @@ def test_together_the_flow_reaches_what_the_restorer_sees_and_not_the_mean(
 def test_what_is_hedged_afterwards_is_what_the_restorer_hedges() -> None:
     suite = tiny_suite()
     fused = Fused([torch.rand(2, 6, 16 >> i, 16 >> i) for i in range(3)], torch.rand(2, 3, 16, 16))
-    y, guess, processed = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 64, 64), torch.tensor([0.2, 1.0])
+    y, guess, processed = torch.rand(2, 3, 16, 16), torch.rand(2, 1, 64, 64), torch.tensor([0.2, 1.0])
     told, untold = (suite.restorer(y, fused, guess, p)[0] for p in (processed, None))
     assert torch.allclose(suite.restorer.hedged(y, untold, processed), told, atol=1e-6)
     assert float((told - untold).detach().abs().max()) > 1e-3

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.blocks import UNet, conv3, upscale_bicubic, zeroed
+from ssr_cli.physics.spectra import luma_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Restorer(nn.Module):
     def __init__(self, config: RestorerConfig) -> None:
         super().__init__()
         self.config = config
-        self.net = UNet(3 + 3 * config.scale**2, config.widths, config.encoder, config.decoder, config.conditions)
+        self.net = UNet(3 + config.scale**2, config.widths, config.encoder, config.decoder, config.conditions)
         self.head = zeroed(conv3(config.widths[0], 3 * config.scale**2))
 
     def forward(self, y: Tensor, fused: Fused, guess: Tensor, processed: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -58,7 +59,7 @@ class Restorer(nn.Module):
         Args:
             y: (B, 3, h, w), encoded, 0..1, h and w multiples of 4.
             fused: AMF's condition.
-            guess: (B, 3, h s, w s), encoded, see `consistency.first_guess`.
+            guess: (B, 1, h s, w s), encoded luma, see `consistency.first_guess`.
             processed: (B,) probability that a camera processed the photos; None takes nothing back.
 
         Returns:
@@ -82,6 +83,6 @@ class Restorer(nn.Module):
         return added * (1 - self.config.doubt * processed.to(added)).view(-1, 1, 1, 1)
 
     def _inputs(self, y: Tensor, guess: Tensor, bicubic: Tensor) -> Tensor:
-        """The photo, and what its kernels add to its interpolation, on the LR grid."""
-        undone = F.pixel_unshuffle(4 * (guess - bicubic), self.config.scale)
+        """The photo, and what its kernels add to its interpolation's luma, on the LR grid."""
+        undone = F.pixel_unshuffle(4 * (guess - luma_of(bicubic)[:, None]), self.config.scale)
         return torch.cat([y - 0.5, undone.to(y.dtype)], 1)

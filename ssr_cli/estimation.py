@@ -162,8 +162,9 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
             told = (plane.to(models.device) for plane in (work.processed, work.grain))
             begun = svkr.begin(*cut(work, tile, models), *told)
             near = refined_part(tile).within(tile)
-            run = Refining(part_of(begun.features, near), part_of(begun.depth, near))
-            del begun
+            y, features, depth = (part_of(plane, near) for plane in (begun.y, begun.features, begun.depth))
+            run = Refining(y, features, depth)
+            del begun, y, features, depth
         for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
             svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
     if tile in work.keeping:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+#: Layers that hardly changed depth, in the place of `DepthRefiner`.
+_GONE = re.compile(r"svkr\.rounds\.\d+\.depth_(enter|block|head)\..+")
 #: What sees the first guess.
 _STEM = "restorer.net.stem.weight"
 
@@ -40,7 +42,7 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
     Returns:
         The checkpoint's tensors; a smaller one is filled up with zeros, one that does not fit stays as it is.
     """
-    out = {_name_of_today(name): tensor for name, tensor in state.items()}
+    out = {_name_of_today(name): tensor for name, tensor in state.items() if not _GONE.fullmatch(name)}
     if (stem := out.get(_STEM)) is not None and _STEM in wanted:
         out[_STEM] = _of_luma(stem, wanted[_STEM].shape[1])
     for name, old in list(out.items()):

@@ -30,7 +30,10 @@ _PARTS: dict[str, type[Any]] = {
     "consistency": ConsistencyConfig,
 }
 #: What parts and their numbers were before checkpoints named them.
-_BEFORE: dict[str, dict[str, Any]] = {"consistency": {"level": 1.0}, "svkr": {"hidden": 48, "blocks": 2, "stride": 1}}
+_BEFORE: dict[str, dict[str, Any]] = {
+    "consistency": {"level": 1.0},
+    "svkr": {"hidden": 48, "blocks": 2, "stride": 1, "depth_widths": ()},
+}
 
 
 @dataclass(frozen=True)

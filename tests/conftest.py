@@ -22,7 +22,7 @@ settings.load_profile("ssr")
 
 TINY = SuiteConfig(
     depth=DepthConfig(side=32, stem=8, widths=(8, 8), blocks=(1, 1)),
-    svkr=SvkrConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), hidden=8),
+    svkr=SvkrConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), hidden=8, depth_widths=(8, 8, 8)),
     amf=AmfConfig(width=8, heads=2, pyramid=(6, 6, 6)),
     restorer=RestorerConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), conditions=(6, 6, 6)),
     flow=FlowConfig(widths=(8, 8, 8), encoder=(1, 1, 1), decoder=(1, 1), conditions=(6, 6, 6), features=8),

@@ -63,13 +63,14 @@ def test_a_convolution_in_strips_is_that_of_the_whole(height: int, stride: int) 
 
 def test_rounds_of_a_checkpoint_before_they_had_a_stride_answer_as_they_did() -> None:
     """Two named blocks at every LR pixel, and a configuration that says nothing of either."""
-    config = replace(TINY, svkr=replace(TINY.svkr, hidden=48, blocks=2, stride=1))
+    config = replace(TINY, svkr=replace(TINY.svkr, hidden=48, blocks=2, stride=1, depth_widths=()))
     suite = tiny_suite(config=config)
     numbered = re.compile(r"(svkr\.rounds\.\d\.)blocks\.(\d)")
     state = {numbered.sub(lambda m: f"{m[1]}block{int(m[2]) + 1}", k): v for k, v in suite.state_dict().items()}
     assert "svkr.rounds.1.block2.conv1.weight" in state
+    state["svkr.rounds.0.depth_block.conv1.weight"] = torch.rand(32, 32, 3, 3)  # of layers that are no more
     said = config.to_dict()
-    for name in ("hidden", "blocks", "stride"):
+    for name in ("hidden", "blocks", "stride", "depth_widths"):
         del said["svkr"][name]
     read = load_models(Checkpoint(said, state, {}), torch.device("cpu")).suite
     assert all(torch.equal(value, read.state_dict()[name]) for name, value in suite.state_dict().items())
@@ -83,12 +84,13 @@ def test_a_round_speaks_of_every_pixel_and_of_none_beside_it(stride: int) -> Non
     slope = torch.arange(64.0).expand(1, 1, 64, 64)
     inner = (..., slice(8, -8))
     turn = suite.svkr.rounds[0]
-    assert torch.allclose(turn._everywhere(turn._there(slope))[inner], slope[inner], atol=1e-4)
+    cells = torch.nn.functional.avg_pool2d(slope, stride)
+    assert torch.allclose(turn._everywhere(cells)[inner], slope[inner], atol=1e-4)
     layer = narrowing(1, 1, stride)
     torch.nn.init.constant_(layer.weight, 1 / (stride + 2) ** 2)
     torch.nn.init.zeros_(layer.bias)
     there = (slice(None), slice(None), slice(2, -2), slice(2, -2))
-    assert torch.allclose(layer(slope)[there], turn._there(slope)[there], atol=1e-4)
+    assert torch.allclose(layer(slope)[there], cells[there], atol=1e-4)
     dictionary = default_dictionary()
     with torch.inference_mode():
         state = suite.svkr(torch.rand(1, 3, 64, 64), torch.rand(1, 1, 64, 64), torch.tensor([0.5]), dictionary)[-1]

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, UNet, conv3, in_strips, local_gradient, narrowing, zeroed
+from ssr_cli.models.blocks import ResBlock, UNet, in_strips, local_gradient, narrowing
 from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.models.refiner import DepthRefiner
 from ssr_cli.models.spectral import PLANES, spectral_cues
 from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
 from ssr_cli.physics.noise import estimate_noises
@@ -35,6 +36,9 @@ class SvkrConfig:
         rounds: T.
         atoms: L, must be the dictionary's.
         code: P, must be the dictionary's.
+        depth_widths: channels per level of a round's `DepthRefiner`; none where depth stays as it came.
+        depth_encoder: blocks per level going down.
+        depth_decoder: blocks per level coming up.
         depth_step: share of the change found in depth that is made. All of it makes depth worse than it was: what is
             learnt of scenes holds only in part elsewhere. Chosen on scenes made of training photos, where, over both
             rounds, up to a fifth of the change makes ranks and edges of estimated and of spoiled depth better.
@@ -49,6 +53,9 @@ class SvkrConfig:
     rounds: int = 2
     atoms: int = 63
     code: int = 24
+    depth_widths: tuple[int, ...] = (16, 32, 48)
+    depth_encoder: tuple[int, ...] = (1, 2, 2)
+    depth_decoder: tuple[int, ...] = (2, 1)
     depth_step: float = 0.08
 
 
@@ -141,16 +148,24 @@ class Refinement(nn.Module):
         self.enter = narrowing(evidence, config.hidden, config.stride)
         self.blocks = nn.Sequential(*(ResBlock(config.hidden) for _ in range(config.blocks)))
         self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3, 1)
-        self.depth_enter = conv3(config.hidden + config.code + 5, 32)
-        self.depth_block = ResBlock(32)
-        self.depth_head = zeroed(conv3(32, config.stride**2))
+        self.refiner: DepthRefiner | None = None
+        if config.depth_widths:
+            shape = (config.depth_widths, config.depth_encoder, config.depth_decoder)
+            self.refiner = DepthRefiner(config.widths[0], *shape)
 
     def forward(
-        self, features: Tensor, depth: Tensor, code: Tensor, prior: PhotoPrior | None, dictionary: KernelDictionary
+        self,
+        y: Tensor,
+        features: Tensor,
+        depth: Tensor,
+        code: Tensor,
+        prior: PhotoPrior | None,
+        dictionary: KernelDictionary,
     ) -> RoundState:
         """Run the round.
 
         Args:
+            y: (B, 3, h, w), encoded, 0..1.
             features: (B, C, h, w) of the photo.
             depth: (B, 1, h, w) disparity so far.
             code: (B, P, h, w) kernel codes so far (zeros before the first round).
@@ -169,23 +184,17 @@ class Refinement(nn.Module):
         weights = torch.softmax(logits, 1)
         new_code = torch.einsum("blhw,lp->bphw", weights, dictionary.codes.to(weights))
         covariance = mix_covariance(weights, dictionary)
-        radius = _radius_px(covariance)
         confidence = F.softplus(doubt) + 0.02
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
-        depth_there, lens_there = (self._there(plane) for plane in (depth, lens))
-        seen = [h, new_code, depth_there, radius / 4, confidence, lens_there, radius / 4 - lens_there]
-        delta = self.depth_head(self.depth_block(F.silu(in_strips(self.depth_enter, seen))))
-        # Outside 0..1 there is no depth, but the gradient must not die there.
-        refined = depth + self.depth_step * F.pixel_shuffle(delta.float(), self.stride)
-        refined = refined + (refined.clamp(0, 1) - refined).detach()
         planes = (weights, new_code, covariance, confidence, noise, gain, F.softplus(trust) + 1e-3)
         weights, new_code, covariance, confidence, noise, gain, trust = (self._everywhere(plane) for plane in planes)
         radius = _radius_px(covariance)
+        refined = depth
+        if self.refiner is not None:
+            refined = depth + self.depth_step * self.refiner(y, features, depth, radius, confidence, 4 * lens)
+            # Outside 0..1 there is no depth, but the gradient must not die there.
+            refined = refined + (refined.clamp(0, 1) - refined).detach()
         return RoundState(weights, new_code, covariance, radius, confidence, noise, refined, gain, trust)
-
-    def _there(self, plane: Tensor) -> Tensor:
-        """A plane at the places of a round."""
-        return F.avg_pool2d(plane, self.stride) if self.stride > 1 else plane
 
     def _everywhere(self, plane: Tensor) -> Tensor:
         """What a round says, at every LR pixel."""
@@ -212,11 +221,13 @@ class Refining:
     """SVKR at work on one batch.
 
     Attributes:
+        y: (B, 3, h, w) the photos, encoded.
         features: (B, C, h, w) of the photos.
         depth: (B, 1, h, w) disparity before the first round.
         states: one per round that was run; grows.
     """
 
+    y: Tensor
     features: Tensor
     depth: Tensor
     states: list[RoundState] = field(default_factory=list)
@@ -246,7 +257,8 @@ class Svkr(nn.Module):
             # What makes spectra likely there is optics and noise: of what a camera does to pixels it knows nothing.
             spectral = spectral * (1 - processed.to(spectral))[:, None, None, None]
             cues = blur_cues(y)  # small differences of large values
-        return Refining(self.encoder(torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1)), depth)
+        features = self.encoder(torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1))
+        return Refining(y, features, depth)
 
     def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
         """Run the next round and keep its state in `run`.
@@ -262,7 +274,7 @@ class Svkr(nn.Module):
         else:
             depth = run.depth
             code = torch.zeros(len(depth), self.config.code, *depth.shape[-2:], device=depth.device)
-        state: RoundState = self.rounds[t](run.features, depth, code, prior, dictionary)
+        state: RoundState = self.rounds[t](run.y, run.features, depth, code, prior, dictionary)
         run.states.append(state)
         return state
 

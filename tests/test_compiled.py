@@ -42,11 +42,10 @@ def _encoder(suite: Suite) -> tuple[nn.Module, Callable[[], Tensor]]:
 
 def _round(suite: Suite) -> tuple[nn.Module, Callable[[], Tensor]]:
     turn, features, depth = suite.svkr.rounds[0], torch.rand(2, 32, 16, 16), torch.rand(2, 1, 16, 16)
-    y = torch.rand(2, 3, 16, 16)
     code = torch.zeros(2, suite.svkr.config.code, 16, 16)
 
     def answer() -> Tensor:
-        state = turn(y, features, depth, code, None, default_dictionary())
+        state = turn(features, depth, code, None, default_dictionary())
         parts = (state.code, state.covariance, state.confidence_px, state.noise, state.disparity, state.gain)
         return torch.cat([part.flatten(1) for part in (*parts, state.gain_trust)], 1)
 

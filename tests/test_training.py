@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ssr_cli.errors import InputError, UsageError, WeightsError
+from ssr_cli.evaluation.metrics import depth_edges
 from ssr_cli.models.amf import Fused
 from ssr_cli.suite import load_models
 from ssr_cli.synthesis.spoil import spoil_batch
@@ -23,8 +24,9 @@ from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.stage_flow import FlowStage
+from ssr_cli.training.stage_refiner import RefinerStage, outlines, refined_errors
 from ssr_cli.training.stage_restorer import RestorerStage
-from ssr_cli.training.stage_svkr import SvkrStage, depth_errors
+from ssr_cli.training.stage_svkr import SvkrStage
 from ssr_cli.weights import load_checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -81,7 +83,7 @@ def _train(options: TrainOptions) -> list[str]:
     return said
 
 
-STAGES = ("depth", "svkr", "restorer", "flow")
+STAGES = ("depth", "svkr", "refiner", "restorer", "flow")
 
 
 @pytest.mark.usefixtures("small")
@@ -448,7 +450,7 @@ class _MetaPool(pool.ScenePool):
         }
 
 
-@pytest.mark.parametrize("stage", ["svkr", "restorer", "flow"])
+@pytest.mark.parametrize("stage", ["svkr", "refiner", "restorer", "flow"])
 def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
     """What runs on "meta" without mixing devices runs on CUDA; autocast does not know that device."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
@@ -456,6 +458,7 @@ def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
     options = TrainOptions(stage=stage, batch=2, crop=16)
     made = {
         "svkr": lambda: SvkrStage(suite.svkr, _MetaPool(), options),
+        "refiner": lambda: RefinerStage(suite.svkr, _MetaPool(), options),
         "restorer": lambda: RestorerStage(suite, _MetaPool(), options),
         "flow": lambda: FlowStage(suite, _MetaPool(), options),
     }[stage]()
@@ -486,23 +489,36 @@ def test_the_module_takes_every_option_of_the_command() -> None:
         assert (tuple(value) if field.name == "photos" else value) == getattr(defaults, field.name), field.name
 
 
-def test_svkr_learns_the_whole_change_of_depth() -> None:
+def test_svkr_and_its_refiner_learn_apart() -> None:
     suite = tiny_suite()
-    assert all(turn.depth_step < 1 for turn in suite.svkr.rounds)
+    refiner, every = set(suite.svkr.refiner.parameters()), set(suite.svkr.parameters())
     SvkrStage(suite.svkr, _MetaPool(), TrainOptions(stage="svkr"))
-    assert all(turn.depth_step == 1 for turn in suite.svkr.rounds)
+    assert {p for p in every if p.requires_grad} == every - refiner
+    RefinerStage(suite.svkr, _MetaPool(), TrainOptions(stage="refiner"))
+    assert {p for p in every if p.requires_grad} == refiner
 
 
 def test_errors_of_depth_do_not_know_its_units() -> None:
     torch.manual_seed(0)
     truth = F.interpolate(torch.rand(4, 1, 6, 6), size=(48, 48), mode="nearest")
     given = truth + 0.1 * F.interpolate(torch.rand(4, 1, 4, 4), size=(48, 48), mode="bilinear")
-    error, steps = depth_errors(given, truth)
+    errors = [float(e) for e in refined_errors(given, truth)]
     scale, shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in ([0.7, 0.8, 1.0, 2.0], [0.3, 0.0, -0.4, 0.1]))
-    moved = [float(e) for e in depth_errors(scale * given + shift, truth)]
-    assert moved == pytest.approx([float(error), float(steps)], rel=0.1)
-    assert all(float(e) < 0.02 for e in depth_errors(0.7 * truth + 0.1, truth))
+    assert [float(e) for e in refined_errors(scale * given + shift, truth)] == pytest.approx(errors, rel=0.02)
+    assert all(float(e) < 0.02 for e in refined_errors(0.7 * truth + 0.1, truth))
     soft = F.avg_pool2d(F.pad(truth, (2, 2, 2, 2), mode="replicate"), 5, 1)
-    assert float(depth_errors(soft, truth)[1]) > 3 * float(steps)  # slow waves have no steps
-    flat = depth_errors(torch.full_like(truth, 0.5), truth)
+    error, beside = (float(e) for e in refined_errors(soft, truth))
+    assert beside > 1.2 * error  # it is wrong at outlines, and only there
+    flat = refined_errors(torch.full_like(truth, 0.5), truth)
     assert float(flat[0]) == pytest.approx(0.86, abs=0.1)  # of uniform values: the mean distance over the spread
+
+
+def test_outlines_are_where_the_bench_looks_for_them() -> None:
+    torch.manual_seed(0)
+    truth = F.interpolate(torch.rand(3, 1, 3, 3), size=(48, 48), mode="nearest")
+    truth[2] = 0.4
+    for found, depth in zip(outlines(truth), truth, strict=True):
+        judged = depth_edges(depth[0])
+        assert not bool((found[0].bool() & ~judged).any())
+        assert float((found[0].bool() ^ judged).float().mean()) < 0.1
+    assert not bool(outlines(truth)[2].any())

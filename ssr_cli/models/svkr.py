@@ -7,7 +7,7 @@ and what the camera's sharpening did after the kernels (halos look like less blu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -36,12 +36,10 @@ class SvkrConfig:
         rounds: T.
         atoms: L, must be the dictionary's.
         code: P, must be the dictionary's.
-        depth_widths: channels per level of a round's `DepthRefiner`; none where depth stays as it came.
+        depth_widths: channels per level of the `DepthRefiner`; none where depth stays as it came.
         depth_encoder: blocks per level going down.
         depth_decoder: blocks per level coming up.
-        depth_step: share of the change found in depth that is made. All of it makes depth worse than it was: what is
-            learnt of scenes holds only in part elsewhere. Chosen on scenes made of training photos, where, over both
-            rounds, up to a fifth of the change makes ranks and edges of estimated and of spoiled depth better.
+        depth_step: share of the change found in depth that is made.
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
@@ -56,7 +54,7 @@ class SvkrConfig:
     depth_widths: tuple[int, ...] = (16, 32, 48)
     depth_encoder: tuple[int, ...] = (1, 2, 2)
     depth_decoder: tuple[int, ...] = (2, 1)
-    depth_step: float = 0.08
+    depth_step: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,35 +135,22 @@ def _log_energy(differences: Tensor, side: int) -> Tensor:
 
 
 class Refinement(nn.Module):
-    """One round: kernels from features and depth, then depth from features and kernels."""
+    """The first half of a round: kernels from features and depth."""
 
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
-        #: Training learns the whole change, see `SvkrConfig.depth_step`.
-        self.depth_step = config.depth_step
         self.stride = config.stride
         evidence = config.widths[0] + 3 + 4 + 2 * config.code + 2
         self.enter = narrowing(evidence, config.hidden, config.stride)
         self.blocks = nn.Sequential(*(ResBlock(config.hidden) for _ in range(config.blocks)))
         self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3, 1)
-        self.refiner: DepthRefiner | None = None
-        if config.depth_widths:
-            shape = (config.depth_widths, config.depth_encoder, config.depth_decoder)
-            self.refiner = DepthRefiner(config.widths[0], *shape)
 
     def forward(
-        self,
-        y: Tensor,
-        features: Tensor,
-        depth: Tensor,
-        code: Tensor,
-        prior: PhotoPrior | None,
-        dictionary: KernelDictionary,
+        self, features: Tensor, depth: Tensor, code: Tensor, prior: PhotoPrior | None, dictionary: KernelDictionary
     ) -> RoundState:
         """Run the round.
 
         Args:
-            y: (B, 3, h, w), encoded, 0..1.
             features: (B, C, h, w) of the photo.
             depth: (B, 1, h, w) disparity so far.
             code: (B, P, h, w) kernel codes so far (zeros before the first round).
@@ -173,7 +158,7 @@ class Refinement(nn.Module):
             dictionary: the atoms.
 
         Returns:
-            The state after the round.
+            The state after the round, depth as it was.
         """
         lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth) / 4
         told = _told(prior, code)[:, :, None, None].expand(-1, -1, *depth.shape[-2:])
@@ -189,12 +174,7 @@ class Refinement(nn.Module):
         planes = (weights, new_code, covariance, confidence, noise, gain, F.softplus(trust) + 1e-3)
         weights, new_code, covariance, confidence, noise, gain, trust = (self._everywhere(plane) for plane in planes)
         radius = _radius_px(covariance)
-        refined = depth
-        if self.refiner is not None:
-            refined = depth + self.depth_step * self.refiner(y, features, depth, radius, confidence, 4 * lens)
-            # Outside 0..1 there is no depth, but the gradient must not die there.
-            refined = refined + (refined.clamp(0, 1) - refined).detach()
-        return RoundState(weights, new_code, covariance, radius, confidence, noise, refined, gain, trust)
+        return RoundState(weights, new_code, covariance, radius, confidence, noise, depth, gain, trust)
 
     def _everywhere(self, plane: Tensor) -> Tensor:
         """What a round says, at every LR pixel."""
@@ -234,13 +214,17 @@ class Refining:
 
 
 class Svkr(nn.Module):
-    """Encoder and T rounds."""
+    """Encoder, T rounds, and the net that refines depth after each."""
 
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = UNet(4 + CUES + 1 + PLANES, config.widths, config.encoder, config.decoder)
         self.rounds = nn.ModuleList(Refinement(config) for _ in range(config.rounds))
+        self.refiner: DepthRefiner | None = None
+        if config.depth_widths:
+            levels = (config.depth_widths, config.depth_encoder, config.depth_decoder)
+            self.refiner = DepthRefiner(config.widths[0], *levels)
 
     def begin(self, y: Tensor, depth: Tensor, processed: Tensor, noise: Tensor | None = None) -> Refining:
         """Features of a photo, before the first round.
@@ -274,9 +258,21 @@ class Svkr(nn.Module):
         else:
             depth = run.depth
             code = torch.zeros(len(depth), self.config.code, *depth.shape[-2:], device=depth.device)
-        state: RoundState = self.rounds[t](run.y, run.features, depth, code, prior, dictionary)
+        state: RoundState = self.rounds[t](run.features, depth, code, prior, dictionary)
+        if self.refiner is not None:
+            state = replace(state, disparity=self._refined(self.refiner, run, state, prior))
         run.states.append(state)
         return state
+
+    def _refined(self, refiner: DepthRefiner, run: Refining, state: RoundState, prior: PhotoPrior | None) -> Tensor:
+        """The depth (B, 1, h, w) of a round, by its kernels."""
+        depth = state.disparity
+        lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth)
+        change = refiner(run.y, run.features, depth, state.radius_px, state.confidence_px, lens)
+        refined = depth + self.config.depth_step * change
+        # Outside 0..1 there is no depth, but the gradient must not die there.
+        within: Tensor = refined + (refined.clamp(0, 1) - refined).detach()
+        return within
 
     def forward(self, y: Tensor, depth: Tensor, processed: Tensor, dictionary: KernelDictionary) -> list[RoundState]:
         """All rounds on whole photos, the photo-wide statements fitted between them.

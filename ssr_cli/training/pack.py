@@ -20,7 +20,7 @@ from ssr_cli.training.options import TrainOptions
 from ssr_cli.weights import load_checkpoint, save_checkpoint
 
 LICENCE = "CC-BY-SA-4.0"
-_PARTS = ("depth", "svkr", "restorer", "flow")
+_PARTS = ("depth", "svkr", "refiner", "restorer", "flow")
 #: Stages that may have been trained together, and then have one state.
 _TOGETHER = "joint"
 #: What is kept in eight bits: measured, that is no loss to a result (1/1000 dB); kernels want their sixteen.
@@ -35,7 +35,8 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
     together = (_TOGETHER,) if state_file(options, _TOGETHER).exists() else ()
     for name in (*parts, *together):
         if begun and not state_file(options, name).exists():
-            stages[name] = begun["stages"][name]  # as it was in the checkpoint that was begun from
+            if name in begun["stages"]:
+                stages[name] = begun["stages"][name]  # as it was in the checkpoint that was begun from
             continue
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}

@@ -19,9 +19,9 @@ from ssr_cli.training.structure import most_structured_first
 from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
-STAGES = ("scenes", "depth", "svkr", "restorer", "flow", "joint", "sd-adapter", "pack", "niqe")
+STAGES = ("scenes", "depth", "svkr", "refiner", "restorer", "flow", "joint", "sd-adapter", "pack", "niqe")
 #: What has the weights of a part of the suite once it is trained; the last one's word counts.
-_TRAINED = ("depth", "svkr", "restorer", "flow", "joint")
+_TRAINED = ("depth", "svkr", "refiner", "restorer", "flow", "joint")
 
 
 def load_pool(options: TrainOptions, device: torch.device, report: Report) -> ScenePool:
@@ -50,6 +50,9 @@ def begun_suite(options: TrainOptions) -> Suite:
 
 def part_of_stage(suite: Suite, stage: str) -> nn.Module:
     """What a stage trains."""
+    if stage == "refiner":
+        assert suite.svkr.refiner is not None
+        return suite.svkr.refiner
     together = {"restorer": "restoration", "joint": "generation"}
     part: nn.Module = getattr(suite, together.get(stage, stage))
     return part
@@ -109,6 +112,7 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     from ssr_cli.training.stage_depth import DepthStage
     from ssr_cli.training.stage_flow import FlowStage
     from ssr_cli.training.stage_joint import JointStage
+    from ssr_cli.training.stage_refiner import RefinerStage
     from ssr_cli.training.stage_restorer import RestorerStage
     from ssr_cli.training.stage_svkr import SvkrStage
 
@@ -117,12 +121,15 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     pool = load_pool(options, device, report)
     if options.stage == "sd-adapter":
         return build_adapter_stage(options, pool, device, report)
-    before: tuple[str, ...] = {"svkr": (), "restorer": ("svkr",)}.get(options.stage, ("svkr", "restorer"))
+    needed: dict[str, tuple[str, ...]] = {"svkr": (), "refiner": ("svkr",), "restorer": ("svkr",)}
+    before = needed.get(options.stage, ("svkr", "restorer"))
     suite = load_suite(options, device, before)
     report(f"{options.stage}: asking the depth net about {options.scenes} scenes")
     pool.estimate_depth(suite.depth)
     if options.stage == "svkr":
         return SvkrStage(suite.svkr, pool, options)
+    if options.stage == "refiner":
+        return RefinerStage(suite.svkr, pool, options)
     stages: dict[str, Callable[[Suite, ScenePool, TrainOptions], Stage]] = {
         "restorer": RestorerStage,
         "flow": FlowStage,

@@ -1,4 +1,4 @@
-"""Train SVKR: kernel code, moments, explained photo, honest uncertainties, sharpening, better depth, every round."""
+"""Train SVKR's kernels: code, moments, explained photo, honest uncertainties, sharpening, every round."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
-from ssr_cli.models.blocks import local_gradient
 from ssr_cli.models.lens import consensus
 from ssr_cli.models.svkr import RoundState, Svkr
 from ssr_cli.physics.kernels import default_dictionary
@@ -14,17 +13,11 @@ from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.training.bank import BATCHES, Bank
 from ssr_cli.training.critic import Adversary
-from ssr_cli.training.fitted import fitted
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 
 _RANK = 24
-#: Spread of a depth below which it is as good as flat.
-_FLAT = 0.03
-#: Weights of the depth's error and of its steps, both in units of the true depth's spread; and of its error as it is,
-#: so that it keeps the units it came in.
-_DEPTH, _STEPS, _UNITS = 0.3, 3.0, 0.1
 
 
 def _shape(covariance: Tensor) -> Tensor:
@@ -34,31 +27,15 @@ def _shape(covariance: Tensor) -> Tensor:
     return torch.stack([(yy - xx) / 2 / size, yx / size], 1)
 
 
-def depth_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Errors of depths and of their steps, in units of the true depth's spread, whatever their scale and shift.
-
-    Scale and shift of a depth mean nothing. Counted, they are most of what is wrong with a given one, and what a net
-    learns then is to fade it: ranks and steps come out worse than they came in.
-
-    Args:
-        depth: (B, 1, h, w).
-        truth: (B, 1, h, w).
-    """
-    said = fitted(depth, truth, _FLAT**2)
-    spread = truth.std((1, 2, 3), correction=0, keepdim=True).clamp_min(_FLAT)
-    error = ((said - truth).abs() / spread).mean()
-    return error, ((local_gradient(said) - local_gradient(truth)).abs() / spread).mean()
-
-
 class SvkrStage:
-    """Loss and validation of SVKR."""
+    """Loss and validation of SVKR; its depth refiner stays as it is, see `RefinerStage`."""
 
     name = "svkr"
     adversary: Adversary | None = None
 
     def __init__(self, model: Svkr, pool: ScenePool, options: TrainOptions) -> None:
-        for turn in model.rounds.children():
-            turn.depth_step = 1.0  # type: ignore[assignment]
+        if model.refiner is not None:
+            model.refiner.requires_grad_(False)
         self.trained: nn.Module = model
         self.networks: tuple[nn.Module, ...] = (model.encoder, *model.rounds)
         self.pool = pool
@@ -80,9 +57,7 @@ class SvkrStage:
             answers = operator.responses(srgb_to_linear(crops.hr))  # (B, C, R, h, w)
         return [linear_to_srgb((answers * coefficients[:, None]).sum(2)) for coefficients in fields]
 
-    def round_loss(
-        self, state: RoundState, crops: Crops, seen: Tensor, depth: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def round_loss(self, state: RoundState, crops: Crops, seen: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one round and its figures."""
         radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
@@ -100,31 +75,27 @@ class SvkrStage:
         noise = state.noise[inner]
         honest_noise = (0.5 * (left / noise).square() + noise.log()).mean()
         honest_radius = (error.detach() / state.confidence_px + state.confidence_px.log()).mean()
-        depth_error, steps = depth_errors(state.disparity, depth)
-        units = (state.disparity - depth).abs().mean()
         gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
         loss = code + 0.15 * error.mean() + 3 * shape + 4 * optics.abs().mean() + 2 * gains
-        loss = loss + 0.05 * (honest_noise + honest_radius) + _DEPTH * depth_error + _STEPS * steps + _UNITS * units
+        loss = loss + 0.05 * (honest_noise + honest_radius)
         figures = {
             "code": code,
             "radius": error.mean(),
             "shape": shape,
             "explained": optics.square().mean().sqrt(),
             "gain": gain.abs().mean(),
-            "depth": depth_error,
-            "steps": steps,
         }
         return loss, figures
 
     def _run(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:
-        given, truth = given_depth(crops, seed)
+        given, _ = given_depth(crops, seed)
         states = self.trained(crops.lr, given, crops.processed, self.dictionary)
         with torch.autocast(crops.lr.device.type, enabled=False):
             explained = self.explain(crops, states)
             total: Tensor = torch.zeros((), device=crops.lr.device)
-            figures: dict[str, Tensor] = dict(zip(("depth0", "steps0"), depth_errors(given, truth), strict=True))
+            figures: dict[str, Tensor] = {}
             for t, (state, seen) in enumerate(zip(states, explained, strict=True), 1):
-                loss, named = self.round_loss(state, crops, seen, truth)
+                loss, named = self.round_loss(state, crops, seen)
                 total = total + loss * (1.0 if t == len(states) else 0.5)
                 figures |= {f"{k}{t}": v for k, v in named.items()}
         return total, figures

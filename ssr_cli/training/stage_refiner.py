@@ -1,0 +1,105 @@
+"""Train SVKR's depth refiner, behind the kernels: outlines and ranks of depth, whatever its scale and shift."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ssr_cli.models.svkr import Refining, Svkr, photo_prior
+from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.training.bank import BATCHES, Bank
+from ssr_cli.training.critic import Adversary
+from ssr_cli.training.fitted import fitted
+from ssr_cli.training.given_depth import given_depth
+from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pool import ScenePool
+
+#: Spread of a depth below which its errors count no more.
+_FLAT = 0.02
+#: Share of a depth's range that is a step between neighbours, and how far beside it a place is at an outline, LR px.
+_STEP, _BESIDE = 0.1, 2
+#: How often the depth to be refined is the lite net's: most of what is wrong with that no net can tell.
+_ESTIMATED = 0.25
+#: Photo, features, depth as given, true depth and processing of a batch.
+Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+def outlines(truth: Tensor) -> Tensor:
+    """1 where a true depth (B, 1, h, w) has a step within two pixels, else 0."""
+    dims = (1, 2, 3)
+    least = _STEP * (truth.amax(dims, keepdim=True) - truth.amin(dims, keepdim=True))
+    down = F.pad(((truth[:, :, 1:] - truth[:, :, :-1]).abs() > least).float(), (0, 0, 0, 1))
+    across = F.pad(((truth[..., 1:] - truth[..., :-1]).abs() > least).float(), (0, 1))
+    return F.max_pool2d(torch.maximum(down, across), 2 * _BESIDE + 1, 1, _BESIDE)
+
+
+def refined_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean errors of depths, everywhere and at outlines, in units of the true depth's spread.
+
+    Scale and shift of a depth mean nothing. Counted, they are most of what is wrong with a given one, and what a net
+    learns then is to fade it. Outlines are a hundredth of all places and half of what depth is judged by.
+
+    Args:
+        depth: (B, 1, h, w).
+        truth: (B, 1, h, w).
+    """
+    error = (fitted(depth, truth, 1e-5) - truth).abs()
+    error = error / truth.std((1, 2, 3), correction=0, keepdim=True).clamp_min(_FLAT)
+    beside = outlines(truth)
+    return error.mean(), (error * beside).sum() / beside.sum().clamp_min(1)
+
+
+class RefinerStage:
+    """Loss and validation of the refiner; the rest of SVKR stays as it is."""
+
+    name = "refiner"
+    adversary: Adversary | None = None
+
+    def __init__(self, svkr: Svkr, pool: ScenePool, options: TrainOptions) -> None:
+        assert svkr.refiner is not None
+        svkr.eval().requires_grad_(False)
+        self.svkr = svkr
+        self.trained: nn.Module = svkr.refiner.requires_grad_(True).train()
+        self.networks: tuple[nn.Module, ...] = (svkr.encoder, *svkr.rounds, svkr.refiner)
+        self.pool = pool
+        self.options = options
+        self.dictionary = default_dictionary()
+        count = BATCHES * options.batch
+        draw = lambda n: self._drawn(count, (options.seed, 4, n))  # noqa: E731
+        self.bank: Bank[Batch] = Bank(draw, options.batch, (options.seed, 4, 1))
+
+    def _drawn(self, count: int, seed: tuple[int, ...], validation: bool = False) -> Batch:
+        crops = self.pool.crops(count, self.options.crop, seed, validation)
+        given, truth = given_depth(crops, (*seed, 7), _ESTIMATED)
+        with torch.no_grad():
+            features = self.svkr.begin(crops.lr, given, crops.processed).features
+        return crops.lr, features, given, truth, crops.processed
+
+    def _run(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        y, features, given, truth, processed = batch
+        run = Refining(y, features, given)
+        figures = dict(zip(("error0", "outline0"), refined_errors(given, truth), strict=True))
+        total = torch.zeros((), device=y.device)
+        for t in range(self.svkr.config.rounds):
+            state = self.svkr.refine(run, photo_prior(run.states[-1], processed) if t else None, self.dictionary)
+            error, beside = refined_errors(state.disparity, truth)
+            total = total + error + beside
+            figures |= {f"error{t + 1}": error, f"outline{t + 1}": beside}
+            # A round answers for its own change.
+            run.states[-1] = replace(state, disparity=state.disparity.detach())
+        return total, figures
+
+    def loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `Stage`."""
+        return self._run(self.bank.batch(step))
+
+    def validate(self) -> dict[str, float]:
+        """See `Stage`: 64 held-out crops."""
+        sums: dict[str, float] = {}
+        for i in range(4):
+            for key, value in self._run(self._drawn(16, (99, i), validation=True))[1].items():
+                sums[key] = sums.get(key, 0.0) + float(value) / 4
+        return sums

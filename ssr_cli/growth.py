@@ -49,6 +49,8 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
         shape = wanted[name].shape if name in wanted else old.shape
         if old.shape == shape or old.ndim != len(shape) or any(a > b for a, b in zip(old.shape, shape, strict=True)):
             continue
+        if old.shape[2:] != shape[2:]:  # a convolution over other places is no larger one
+            continue
         out[name] = torch.zeros(shape, dtype=old.dtype)
         out[name][tuple(slice(n) for n in old.shape)] = old
     return out
@@ -64,6 +66,8 @@ def begun_from(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict
         fresh: those of the network as it was built.
 
     Returns:
-        The checkpoint's tensors, grown, and fresh ones where it has none.
+        The checkpoint's tensors, grown, and fresh ones where it has none that fits.
     """
-    return {**fresh, **grown(state, fresh)}
+    old = grown(state, fresh)
+    fits = {name: tensor for name, tensor in old.items() if name not in fresh or tensor.shape == fresh[name].shape}
+    return {**fresh, **fits}

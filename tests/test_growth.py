@@ -42,6 +42,16 @@ def test_a_suite_begins_from_a_checkpoint_with_fewer_blocks() -> None:
         larger.load_state_dict(grown(state, larger.state_dict()))
 
 
+def test_training_begins_anew_where_convolutions_cover_other_places() -> None:
+    every, fourth = (Suite(replace(TINY, svkr=replace(TINY.svkr, stride=stride))) for stride in (1, 4))
+    begun = begun_from(every.state_dict(), fourth.state_dict())
+    fourth.load_state_dict(begun)
+    enter = "svkr.rounds.0.enter.weight"
+    assert begun[enter].shape[-1] == 6
+    assert bool(begun[enter].any())
+    assert torch.equal(begun["svkr.encoder.stem.weight"], every.state_dict()["svkr.encoder.stem.weight"])
+
+
 @pytest.mark.parametrize("stride", [1, 2, 4])
 @pytest.mark.parametrize("height", [1, 63, 64, 65, 128, 200])
 def test_a_convolution_in_strips_is_that_of_the_whole(height: int, stride: int) -> None:

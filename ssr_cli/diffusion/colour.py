@@ -50,7 +50,9 @@ def _comparable(y: Tensor) -> Tensor:
     clipped = ((y < _BLACK) | (y > _WHITE)).to(y)
     area = (F.avg_pool2d(clipped, 3, 1, 1) > _LAMP).to(y)
     reach = _GLOW + 1  # the middle of an area lies within its rim
-    return 1 - F.max_pool2d(area, 2 * reach + 1, 1, reach)
+    side = 2 * reach + 1
+    rows = F.max_pool2d(area, (side, 1), 1, (reach, 0))
+    return 1 - F.max_pool2d(rows, (1, side), 1, (0, reach))
 
 
 def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:

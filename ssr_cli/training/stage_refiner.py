@@ -23,6 +23,8 @@ _FLAT = 0.02
 _STEP, _BESIDE = 0.1, 2
 #: How often the depth to be refined is the lite net's: most of what is wrong with that no net can tell.
 _ESTIMATED = 0.25
+#: Weight of the error in the units that depth came in: errors that know neither scale nor shift would let it drift away.
+_UNITS = 0.5
 #: Photo, features, depth as given, true depth and processing of a batch.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -86,7 +88,7 @@ class RefinerStage:
         for t in range(self.svkr.config.rounds):
             state = self.svkr.refine(run, photo_prior(run.states[-1], processed) if t else None, self.dictionary)
             error, beside = refined_errors(state.disparity, truth)
-            total = total + error + beside
+            total = total + error + beside + _UNITS * (state.disparity - truth).abs().mean()
             figures |= {f"error{t + 1}": error, f"outline{t + 1}": beside}
             # A round answers for its own change.
             run.states[-1] = replace(state, disparity=state.disparity.detach())

@@ -23,7 +23,7 @@ _FLAT = 0.02
 _STEP, _BESIDE = 0.1, 2
 #: How often the depth to be refined is the lite net's: most of what is wrong with that no net can tell.
 _ESTIMATED = 0.25
-#: Weight of the error in the units that depth came in: errors that know neither scale nor shift would let it drift away.
+#: Weight of the error in the units that depth came in: without it depth drifts away, as scale and shift are free.
 _UNITS = 0.5
 #: Photo, features, depth as given, true depth and processing of a batch.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]

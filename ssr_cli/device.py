@@ -44,7 +44,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 #: LR pixels worked on at a time on a CPU: of a photo that is done at once, and of a tile, its surroundings included.
 #: Either takes a process to about 1.6 GB, beside the photo: what tiles leave free is in pieces.
-_CPU_PIXELS, _CPU_TILE = 520 * 520, 416 * 416
+_CPU_PIXELS, _CPU_TILE = 520 * 520, 384 * 384
 #: Bytes that an LR pixel needs at the peak, on any device.
 BYTES_PER_PIXEL = 3500
 

@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 #: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
 #: SVKR's encoder looks that far; its rounds, and all that follows them, are near-sighted.
-OVERLAP = 64
+OVERLAP = 48
 _ROUNDS = 24
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384

@@ -82,6 +82,7 @@ class Anchor:
         noise: (1, 1, h, w), see `consistency.left_alone`.
         grain: (1,), standard deviation of the photo's own noise, encoded units.
         processed: probability that these are a camera's pixels, which it processed.
+        narrow: whether no kernel of the photo is wide.
     """
 
     y: Tensor
@@ -90,6 +91,7 @@ class Anchor:
     noise: Tensor
     grain: Tensor
     processed: float
+    narrow: bool
 
     def part(self, box: tuple[slice, slice]) -> Anchor:
         """That of a part of the tile, given in LR pixels."""
@@ -110,7 +112,7 @@ def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str
     core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
         return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
-    operator = field_operator(to.weights, models.dictionary, models.precision)
+    operator = field_operator(to.weights, models.dictionary, models.precision, to.narrow)
     projected = project(image, to.before, operator, to.noise, grain=to.grain)
     picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
     inner = (..., *tile.inner())

@@ -23,8 +23,9 @@ from ssr_cli.physics.spectra import luma_of
 
 #: Components of the dictionary used here; leading ones carry all but a sixth of the worst kernel's blur.
 RANK = 16
-#: LR pixels that kernels lose on every side for corrections, and the share of a kernel up to which that is nothing.
-_CUT, _SLIGHT = 1, 0.03
+#: LR pixels that kernels lose on every side for corrections, and the blur radius, HR px, below which they lose at most
+#: a fiftieth of themselves by that.
+_CUT, _NARROW_PX = 1, 6.5
 _WINDOW = 7
 #: Noise levels up to which, and from which no more, a place is corrected again; how often, by how many iterations down
 #: to which eigenvalue: what is known so well is not spoiled by following it into its finest detail.
@@ -133,15 +134,13 @@ def _basis(dictionary: KernelDictionary, cut: int = 0) -> tuple[Tensor, Tensor]:
     return reduced_basis(atoms / atoms.sum((1, 2), keepdim=True), RANK)
 
 
-@lru_cache(maxsize=4)
-def _beyond(dictionary: KernelDictionary, cut: int) -> Tensor:
-    """What share of every atom (L,) that is."""
-    border = cut * dictionary.scale
-    return 1 - F.pad(dictionary.atoms, (-border,) * 4).sum((1, 2))
+def narrow(widest_px: Tensor) -> bool:
+    """Whether no kernel of photos is wide, by their largest blur radii (B,), HR px."""
+    return float(widest_px.max()) < _NARROW_PX
 
 
 def field_operator(
-    weights: Tensor, dictionary: KernelDictionary, precision: torch.dtype | None = None, narrow: bool | None = None
+    weights: Tensor, dictionary: KernelDictionary, precision: torch.dtype | None = None, narrow: bool = False
 ) -> SpatiallyVariantBlur:
     """A of a field, on the reduced basis.
 
@@ -153,11 +152,9 @@ def field_operator(
         weights: (B, L, h, w).
         dictionary: the atoms.
         precision: of factors.
-        narrow: whether no kernel is wide; None looks.
+        narrow: whether no kernel of the whole photo is wide; a tile must not say it for itself, as it would differ from
+            the others by it.
     """
-    if narrow is None:
-        rim = torch.einsum("blhw,l->bhw", weights.float(), _beyond(dictionary, _CUT).to(weights.device))
-        narrow = float(rim.max()) < _SLIGHT
     rough = None
     if narrow or precision not in (None, torch.float32):
         rough = _on_basis(weights, _basis(dictionary, _CUT if narrow else 0), dictionary.scale, precision)

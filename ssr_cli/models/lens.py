@@ -27,6 +27,7 @@ class PhotoPrior:
         radius_px: (B,) confidence-weighted mean radius, HR px.
         gain: (B, 2) log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel.
         sharpest_px: (B,) blur radius that a twentieth of the places is below, HR px.
+        widest_px: (B,) largest blur radius, HR px.
         processed: (B,) probability 0..1 that these are a camera's pixels, which it processed; told, not fitted.
     """
 
@@ -37,6 +38,7 @@ class PhotoPrior:
     radius_px: Tensor
     gain: Tensor
     sharpest_px: Tensor
+    widest_px: Tensor
     processed: Tensor
 
     def radius_of(self, disparity: Tensor) -> Tensor:
@@ -103,5 +105,6 @@ def fit_prior(
             radius_px=(r * trust).sum(1) / total[:, 0],
             gain=consensus(gain.float(), gain_trust.float()),
             sharpest_px=r.quantile(_SHARPEST, 1),
+            widest_px=r.amax(1),
             processed=processed.to(d),
         )

@@ -59,7 +59,7 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
         state = suite.svkr(crops.lr, given, crops.processed, dictionary)[-1]
         prior = photo_prior(state, crops.processed)
         with torch.autocast(crops.lr.device.type, enabled=False):
-            operator = field_operator(state.weights, dictionary, narrow=False)
+            operator = field_operator(state.weights, dictionary)
             level = guess_level(state.noise, prior.processed, suite.config.consistency)
             guess = first_guess(desharpen(crops.lr, prior.gain), operator, level)
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP

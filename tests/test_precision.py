@@ -45,8 +45,10 @@ def test_tiles_do_not_show(tile: int) -> None:
     coarse = torch.rand(1, 3, 25, 28, generator=torch.Generator().manual_seed(0))
     photo = Photo(torch.nn.functional.interpolate(coarse, size=(90, 101), mode="bicubic")[0].clamp(0, 1))
     whole, tiled = (pipeline.upscale(photo, models, replace(LOWER, tile=n)).photo.rgb for n in (0, tile))
-    assert float((whole - tiled).abs().max()) <= 4 / 255
-    assert float((whole - tiled).abs().mean()) <= 0.2 / 255
+    apart = 255 * (whole - tiled).abs()
+    assert float(apart.max()) <= 5  # single pixels
+    assert float(apart.flatten().quantile(0.999)) <= 1.2
+    assert float(apart.mean()) <= 0.2
 
 
 def test_physics_stays_in_float32(tiny_models, monkeypatch) -> None:

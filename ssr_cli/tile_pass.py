@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level, left_alone, narrow
+from ssr_cli.diffusion.consistency import all_narrow, field_operator, first_guess, guess_level, left_alone
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine, refined_part
@@ -166,8 +166,15 @@ def anchor_of(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, model
     """What a tile's picture is held to, by SVKR's last round there."""
     grain, numbers = work.grain.to(y.device), models.suite.config.consistency
     noise = left_alone(state.noise, prior.gain, prior.processed, grain, numbers)
-    told = float(prior.processed), narrow(prior.widest_px)
-    return Anchor(y, desharpen(y, prior.gain), state.weights, noise, grain, *told)
+    return Anchor(
+        y=y,
+        before=desharpen(y, prior.gain),
+        weights=state.weights,
+        noise=noise,
+        grain=grain,
+        processed=float(prior.processed),
+        narrow=all_narrow(prior.widest_px),
+    )
 
 
 def _guess(to: Anchor, unexplained: Tensor, prior: PhotoPrior, models: Models) -> Tensor:

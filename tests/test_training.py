@@ -24,7 +24,7 @@ from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.stage_flow import FlowStage
-from ssr_cli.training.stage_refiner import RefinerStage, outlines, refined_errors
+from ssr_cli.training.stage_refiner import RefinerStage, refined_errors
 from ssr_cli.training.stage_restorer import RestorerStage
 from ssr_cli.training.stage_svkr import SvkrStage
 from ssr_cli.weights import load_checkpoint
@@ -500,8 +500,8 @@ def test_svkr_and_its_refiner_learn_apart() -> None:
 
 def test_errors_of_depth_do_not_know_its_units() -> None:
     torch.manual_seed(0)
-    truth = F.interpolate(torch.rand(4, 1, 6, 6), size=(48, 48), mode="nearest")
-    given = truth + 0.1 * F.interpolate(torch.rand(4, 1, 4, 4), size=(48, 48), mode="bilinear")
+    truth = F.interpolate(torch.rand(4, 1, 6, 6), size=(96, 96), mode="nearest")
+    given = truth + 0.1 * F.interpolate(torch.rand(4, 1, 4, 4), size=(96, 96), mode="bilinear")
     errors = [float(e) for e in refined_errors(given, truth)]
     scale, shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in ([0.7, 0.8, 1.0, 2.0], [0.3, 0.0, -0.4, 0.1]))
     assert [float(e) for e in refined_errors(scale * given + shift, truth)] == pytest.approx(errors, rel=0.02)
@@ -517,8 +517,10 @@ def test_outlines_are_where_the_bench_looks_for_them() -> None:
     torch.manual_seed(0)
     truth = F.interpolate(torch.rand(3, 1, 3, 3), size=(48, 48), mode="nearest")
     truth[2] = 0.4
-    for found, depth in zip(outlines(truth), truth, strict=True):
+    beside = depth_edges(truth)
+    for found, depth in zip(beside, truth, strict=True):
         judged = depth_edges(depth[0])
+        assert torch.equal(found[0], judged)
         assert not bool((found[0].bool() & ~judged).any())
         assert float((found[0].bool() ^ judged).float().mean()) < 0.1
-    assert not bool(outlines(truth)[2].any())
+    assert not bool(beside[2].any())

@@ -134,7 +134,7 @@ def _basis(dictionary: KernelDictionary, cut: int = 0) -> tuple[Tensor, Tensor]:
     return reduced_basis(atoms / atoms.sum((1, 2), keepdim=True), RANK)
 
 
-def narrow(widest_px: Tensor) -> bool:
+def all_narrow(widest_px: Tensor) -> bool:
     """Whether no kernel of photos is wide, by their largest blur radii (B,), HR px."""
     return float(widest_px.max()) < _NARROW_PX
 

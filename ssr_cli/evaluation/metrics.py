@@ -158,22 +158,24 @@ def align_affine(depth: Tensor, truth: Tensor) -> Tensor:
 
 
 def depth_edges(truth: Tensor) -> Tensor:
-    """Places within 2 px of a step of the depth: (h, w) -> (h, w), bool; unknown places have no steps.
+    """Places within 2 px of a step of their depth map: (..., h, w) -> (..., h, w), bool; unknown places have no steps.
 
     A step is a difference between neighbours of more than a tenth of the map's range.
     """
     known = torch.isfinite(truth)
-    if not bool(known.any()):
-        return torch.zeros_like(known)
-    threshold = _EDGE_STEP * (truth[known].max() - truth[known].min())
+    infinite = math.inf  # of a map of which nothing is known the range is none
+    high = truth.masked_fill(~known, -infinite).amax((-2, -1), keepdim=True)
+    low = truth.masked_fill(~known, infinite).amin((-2, -1), keepdim=True)
+    threshold = _EDGE_STEP * (high - low)
     edge = torch.zeros_like(known)
-    for axis in (0, 1):
+    for axis in (-2, -1):
         length = truth.shape[axis] - 1
         step = (truth.diff(dim=axis).abs() > threshold) & (threshold > 0)  # NaN compares false
         for side in (0, 1):
             edge.narrow(axis, side, length).logical_or_(step)
-    grown = F.max_pool2d(edge[None, None].float(), 2 * _EDGE_REACH + 1, 1, _EDGE_REACH)[0, 0] > 0
-    return grown & known
+    maps = edge.view(-1, 1, *edge.shape[-2:]).float()
+    grown = F.max_pool2d(maps, 2 * _EDGE_REACH + 1, 1, _EDGE_REACH) > 0
+    return grown.view_as(known) & known
 
 
 def edge_error(depth: Tensor, truth: Tensor) -> float:

@@ -174,7 +174,7 @@ class Refinement(nn.Module):
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
         planes = (weights, new_code, covariance, confidence, noise, gain, F.softplus(trust) + 1e-3)
         weights, new_code, covariance, confidence, noise, gain, trust = (self._everywhere(plane) for plane in planes)
-        radius = _radius_px(covariance)
+        radius = blur_radius(covariance)
         return RoundState(weights, new_code, covariance, radius, confidence, noise, depth, gain, trust)
 
     def _everywhere(self, plane: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ class Refinement(nn.Module):
         return F.interpolate(plane, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
 
 
-def _radius_px(covariance: Tensor) -> Tensor:
+def blur_radius(covariance: Tensor) -> Tensor:
     """Blur radius (B, 1, h, w) in HR px of second moments (B, 3, h, w)."""
     return (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssr_cli.evaluation.metrics import depth_edges
 from ssr_cli.models.svkr import Refining, Svkr, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.training.bank import BATCHES, Bank
@@ -16,26 +16,16 @@ from ssr_cli.training.fitted import fitted
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import ScenePool
+from ssr_cli.training.validation import CROPS, mean_figures
 
 #: Spread of a depth below which its errors count no more.
 _FLAT = 0.02
-#: Share of a depth's range that is a step between neighbours, and how far beside it a place is at an outline, LR px.
-_STEP, _BESIDE = 0.1, 2
 #: How often the depth to be refined is the lite net's: most of what is wrong with that no net can tell.
 _ESTIMATED = 0.25
 #: Weight of the error in the units that depth came in: without it depth drifts away, as scale and shift are free.
 _UNITS = 0.5
 #: Photo, features, depth as given, true depth and processing of a batch.
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-
-
-def outlines(truth: Tensor) -> Tensor:
-    """1 where a true depth (B, 1, h, w) has a step within two pixels, else 0."""
-    dims = (1, 2, 3)
-    least = _STEP * (truth.amax(dims, keepdim=True) - truth.amin(dims, keepdim=True))
-    down = F.pad(((truth[:, :, 1:] - truth[:, :, :-1]).abs() > least).float(), (0, 0, 0, 1))
-    across = F.pad(((truth[..., 1:] - truth[..., :-1]).abs() > least).float(), (0, 1))
-    return F.max_pool2d(torch.maximum(down, across), 2 * _BESIDE + 1, 1, _BESIDE)
 
 
 def refined_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,7 +40,7 @@ def refined_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """
     error = (fitted(depth, truth, 1e-5) - truth).abs()
     error = error / truth.std((1, 2, 3), correction=0, keepdim=True).clamp_min(_FLAT)
-    beside = outlines(truth)
+    beside = depth_edges(truth).to(error)
     return error.mean(), (error * beside).sum() / beside.sum().clamp_min(1)
 
 
@@ -100,8 +90,4 @@ class RefinerStage:
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: 64 held-out crops."""
-        sums: dict[str, float] = {}
-        for i in range(4):
-            for key, value in self._run(self._drawn(16, (99, i), validation=True))[1].items():
-                sums[key] = sums.get(key, 0.0) + float(value) / 4
-        return sums
+        return mean_figures(lambda i: self._run(self._drawn(CROPS, (99, i), validation=True))[1])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.lens import consensus
-from ssr_cli.models.svkr import RoundState, Svkr
+from ssr_cli.models.svkr import RoundState, Svkr, blur_radius
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
@@ -16,6 +16,7 @@ from ssr_cli.training.critic import Adversary
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.validation import CROPS, mean_figures
 
 _RANK = 24
 
@@ -59,7 +60,7 @@ class SvkrStage:
 
     def round_loss(self, state: RoundState, crops: Crops, seen: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one round and its figures."""
-        radius = (2 * (crops.covariance[:, :1] + crops.covariance[:, 1:2])).clamp_min(1e-4).sqrt()
+        radius = blur_radius(crops.covariance)
         code = ((state.code - crops.code).square().sum(1) + 1e-6).sqrt().mean()
         error = (state.radius_px - radius).abs()
         # Squares, here and below: most kernels are round and half of the photos not sharpened, and an absolute error
@@ -106,9 +107,6 @@ class SvkrStage:
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: 64 held-out crops."""
-        sums: dict[str, float] = {}
-        for i in range(4):
-            crops = self.pool.crops(16, self.options.crop, (99, i), validation=True)
-            for key, value in self._run(crops, (98, i))[1].items():
-                sums[key] = sums.get(key, 0.0) + float(value) / 4
-        return sums
+        return mean_figures(
+            lambda i: self._run(self.pool.crops(CROPS, self.options.crop, (99, i), validation=True), (98, i))[1]
+        )

@@ -41,6 +41,10 @@ _MOST, _LEAST = 256, 12
 _NOISE_SHARES = (0.5, 0.7, 0.85, 1.0)
 #: Ratio of the axes of a stretched rival, and side of the regions that have one direction, LR pixels.
 _STRETCH, _REGION = 1.8, 32
+#: Patches are judged that the claim, no blur or the best single kernel explains to so many nats per frequency: where
+#: none does, a likelihood says what kind of picture it is and not what blurred it. Chosen on 25 training photos, of
+#: whose true claims 80 of 100 then pass (69 before) and of whose wrong ones 78 are caught (85).
+_EXPLAINED = 0.62
 #: Nats per patch by which a rival must be better for the claim to fail.
 MARGINS = {"narrower": 0.45, "rotated": 0.3, "stretched": 0.6, "bicubic": 0.6, "best single kernel": 0.9}
 
@@ -95,16 +99,22 @@ def try_claim(
         return under(weights @ transfer(spectra.after(further, change)))
 
     one = _best_single(power, transfer(), sigma, scale)
+    unblurred, single = (under(transfer()[n : n + 1].expand(len(weights), -1)) for n in (0, one))
+    fit = torch.stack([spectra.misfit(power, table) for table in (ours, unblurred, single)]).min(0).values
+    told = fit < _EXPLAINED
+    if int(told.sum()) < _LEAST:
+        return Verdict("not tested", f"Fewer than {_LEAST} patches are explained by any kernel.", int(told.sum()), {})
     turns = [changed(spectra.stretched(n * math.pi / 4, _STRETCH)) for n in range(4)]
     rivals = {
         "narrower": changed(spectra.zoomed(1 / math.sqrt(1.4))),
         "rotated": changed(spectra.QUARTER_TURN),
-        "stretched": _best_turns(torch.stack(turns), places),
-        "bicubic": under(transfer()[:1].expand(len(weights), -1)),
-        "best single kernel": under(transfer()[one : one + 1].expand(len(weights), -1)),
+        "bicubic": unblurred,
+        "best single kernel": single,
     }
-    advantage = {name: spectra.advantage(ours, theirs) for name, theirs in rivals.items()}
-    return _judged(advantage, len(places), dictionary.names[one])
+    rivals = {name: table[:, told] for name, table in rivals.items()}
+    rivals["stretched"] = _best_turns(torch.stack(turns)[..., told], places[told])
+    advantage = {name: spectra.advantage(ours[:, told], theirs) for name, theirs in rivals.items()}
+    return _judged(advantage, int(told.sum()), dictionary.names[one])
 
 
 #: Kernels of patches as weights (P, L) over the dictionary, and how they are mapped.

@@ -34,10 +34,11 @@ def _sharp(seed: int, side: int = 512) -> torch.Tensor:
     return picture
 
 
-def _photo(optical: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    """The picture through one optical kernel (25, 25) and the sensor, with noise 1.5 / 255."""
+def _photo(optical: torch.Tensor, seed: int = 0, sharp: torch.Tensor | None = None) -> torch.Tensor:
+    """A picture through one optical kernel (25, 25) and the sensor, with noise 1.5 / 255."""
     kernel = with_sensor_box(optical[None], 4)
-    padded = F.pad(_sharp(seed)[:, None], (12, 12, 12, 12), mode="replicate")
+    picture = _sharp(seed) if sharp is None else sharp
+    padded = F.pad(picture[:, None], (12, 12, 12, 12), mode="replicate")
     lr = F.conv2d(padded, kernel[:, None], stride=4)[:, 0]
     noise = torch.randn(lr.shape, generator=torch.Generator().manual_seed(seed)) * 1.5 / 255
     return (lr + noise).clamp(0, 1)
@@ -63,6 +64,30 @@ def test_the_true_kernel_is_supported_and_wrong_ones_are_not(name: str) -> None:
     assert "explain" in verdict.reason
     if not round_blur:
         assert verdict.advantage["rotated"] < -0.5
+
+
+@pytest.mark.parametrize("period", [9, 17, 23])
+@pytest.mark.parametrize("rows", [200, 400])
+def test_a_fence_convicts_no_true_kernel_and_saves_no_wrong_one(period: int, rows: int) -> None:
+    """Slats of one period are explained by no kernel; they used to convict the true one by up to 45 nats a patch."""
+    sharp = _sharp(0)
+    sharp[:, :rows] = 0.15 + 0.7 * (torch.arange(512) % period < period // 2).float()
+    rgb = _photo(shapes.gaussian(2.5, 2.5), sharp=sharp)
+    true, wider = (try_claim(rgb, *_claim(f"Gaussian, sigma {s} px", rgb), DICTIONARY) for s in (2.5, 3.9))
+    assert true.verdict == "supported", true
+    assert wider.verdict == "not supported", wider
+    assert true.patches < 225 - rows / 512 * 150  # of the fence next to none is heard
+
+
+def test_a_photo_that_nothing_explains_is_not_judged() -> None:
+    fence = (0.15 + 0.7 * (torch.arange(512) % 9 < 4).float()).expand(3, 512, 512)
+    verdict = try_claim(
+        _photo(shapes.gaussian(2.5, 2.5), sharp=fence),
+        *_claim("Gaussian, sigma 2.5 px", fence[..., ::4, ::4]),
+        DICTIONARY,
+    )
+    assert (verdict.verdict, verdict.advantage) == ("not tested", {})
+    assert "explained by any kernel" in verdict.reason
 
 
 def test_no_blur_loses_where_there_is_some() -> None:

@@ -198,6 +198,20 @@ def _best(power: Tensor, signal: Tensor, noise: float) -> Tensor:
     return -(expected.log() + power / expected).sum(-1).min(0).values
 
 
+def misfit(power: Tensor, likelihoods: Tensor) -> Tensor:
+    """How far patches are from what explains them, (P,), nats per frequency: 0 to the point, 0.58 by chance alone.
+
+    Half of natural patches are below 0.52 (the amplitudes fit some of what is chance), 0.95 below 0.75. Lines of one
+    period, whose spectra do not fall steadily, are far above.
+
+    Args:
+        power: (P, F), see `periodograms`.
+        likelihoods: (B, P) for the decays that were tried; the best counts.
+    """
+    perfect = -(power.clamp_min(1e-12).log() + 1).sum(1)
+    return (perfect - likelihoods.max(0).values) / power.shape[1]
+
+
 def score(likelihoods: Tensor) -> Tensor:
     """Mean log-likelihood of a patch for the photo's best decay, with what is known of decays: (B, P) to a number."""
     return _decays(likelihoods).max()

@@ -9,8 +9,8 @@ The claim is "supported" when none of its rivals explains the hidden places bett
 
 Explaining is measured by `physics.spectra`, which knows no networks. The margins were set by hand, on training photos
 and with Kodak's in view; `ssr bench --synthetic PHOTOS --trial` measures what they are worth. A fence, bricks or lines
-of text have spectra that do not fall steadily, and can convict true kernels; a soft scene can acquit kernels that are
-too wide.
+of text have spectra that do not fall steadily and would convict true kernels: patches that nothing explains are not
+heard. A soft scene can acquit kernels that are too wide.
 """
 
 from __future__ import annotations

@@ -113,17 +113,15 @@ def left_alone(
 
 @dataclass(frozen=True)
 class Projected:
-    """A projected sample and how well it explained the photo before and after.
+    """A projected sample, and how well it explained the photo before; see `residual` for how well it does now.
 
     Attributes:
         image: (B, 3, H, W) encoded, 0..1.
         before: (B, 3, h, w) residual `y - enc(A dec(x))` of the sample, encoded units.
-        after: (B, 3, h, w) the same of the projected one.
     """
 
     image: Tensor
     before: Tensor
-    after: Tensor
 
 
 @lru_cache(maxsize=4)
@@ -228,11 +226,11 @@ def project(
         grain: (B,) standard deviation of the photos' own noise, encoded units; None for hardly any.
 
     Returns:
-        The projected sample and both residuals.
+        The projected sample, and the residual of the one that was given.
     """
     linear = srgb_to_linear(x.clamp(0, 1))
     shown = _shown(operator, linear)
-    before = after = y - shown
+    before = y - shown
     fine = 1 - _ramp(noise, (_FINE, _COARSE))
     noisy = torch.zeros_like(fine) if grain is None else _ramp(grain, _NOISY).view(-1, 1, 1, 1)
     again = torch.ones_like(fine)
@@ -248,17 +246,19 @@ def project(
         else:
             raw = linear + chebyshev(operator, target, steps)
         linear = raw.clamp(0, 1)
+        noisy = noisy if turn < _NOISY_AGAIN else torch.zeros_like(noisy)
+        if turn == _AGAIN or not bool((fine + noisy).any()):
+            break  # what is left need not be looked at
         shown = _shown(operator, linear)
-        after = y - shown
-        found, allowed = _levels(after, noise)
+        found, allowed = _levels(y - shown, noise)
         beyond = found.sqrt() - allowed.sqrt()
         # By the place: a tile stops where the whole photo goes on for the sake of other places.
-        again = fine + noisy * _ramp(beyond, (0.0, _WORTH)) if turn < _NOISY_AGAIN else fine
-        if turn == _AGAIN or float((again * beyond).max()) < _WORTH:
+        again = fine + noisy * _ramp(beyond, (0.0, _WORTH))
+        if float((again * beyond).max()) < _WORTH:
             break
         inside = 1 - ((raw - linear).abs() / _CUT_OFF).clamp(0, 1)
         free = inside if free is None else free * inside
-    return Projected(linear_to_srgb(linear).clamp(0, 1), before, after)
+    return Projected(linear_to_srgb(linear).clamp(0, 1), before)
 
 
 def residual(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur) -> Tensor:

@@ -83,7 +83,10 @@ def bench(
 
 def train(
     stage: Annotated[
-        str, typer.Option(help="scenes, depth, svkr, restorer, flow, joint, pack, in this order; sd-adapter; niqe.")
+        str,
+        typer.Option(
+            help="scenes, depth, svkr, refiner, restorer, flow, joint, distil, pack, in this order; sd-adapter; niqe."
+        ),
     ],
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp training photos; may be repeated.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder.")] = Path("runs/lite"),
@@ -112,7 +115,7 @@ def train(
     backbone: Annotated[
         str | None, typer.Option(help="Stable Diffusion backbone of sd-adapter, e.g. sd-turbo.")
     ] = None,
-    suite: Annotated[str, typer.Option(help="Checkpoint that an adapter builds on.")] = "lite",
+    suite: Annotated[str, typer.Option(help="Checkpoint that an adapter builds on, and distil learns from.")] = "lite",
 ) -> None:
     """Train the models, one stage after another; stops and goes on where it was."""
     from ssr_cli.training.options import TrainOptions

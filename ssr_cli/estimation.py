@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.models.refiner import Opinion, agreement, in_units_of
 from ssr_cli.models.svkr import Refining, RoundState
 from ssr_cli.physics.noise import estimate_noise
 from ssr_cli.physics.source import processed_by_camera
@@ -31,11 +32,11 @@ Progress = Callable[[str, int, int], None]
 #: LR pixels a tile reads beyond its core: beyond it, nothing changes the result by as much as 1/255 (tests hold this).
 #: SVKR's encoder looks that far; its rounds, and all that follows them, are near-sighted.
 OVERLAP = 48
-_ROUNDS = 24
+_ROUNDS = 32
 #: Samples per photo for the thin-lens fit.
 _FIT_SAMPLES = 16_384
-#: Side of the middle part that a photo's grain is measured in.
-_GRAIN_SIDE = 768
+#: Side of the middle part that speaks for a whole photo of its grain, and of its depth.
+_MIDDLE = 768
 #: Photos of more pixels are asked at windows: of this side, with these surroundings, at least so many, and so many that
 #: together they have this share of the photo.
 _ASKED_WHOLE, _WINDOW, _WINDOW_OVERLAP, _WINDOWS, _WINDOW_SHARE = 600 * 600, 128, _ROUNDS, 8, 1 / 32
@@ -50,6 +51,7 @@ class Work:
     Attributes:
         photo: (1, 3, h, w), encoded.
         depth: (1, 1, h, w), disparity.
+        opinion: our own estimate beside the depth (the depth itself where that is our own).
         tiles: what is worked on at a time.
         grain: (1,) standard deviation of the photo's own noise, encoded units.
         processed: (1,) probability that these are a camera's pixels, which it processed.
@@ -60,6 +62,7 @@ class Work:
 
     photo: Tensor
     depth: Tensor
+    opinion: Opinion
     tiles: list[Tile]
     grain: Tensor
     processed: Tensor
@@ -85,7 +88,7 @@ class Work:
 def prepare(
     photo: Photo, models: Models, tile: int, given: DepthMap | None = None, processed: float | None = None
 ) -> Work:
-    """Step 1: depth of the whole photo, unless it is given at the photo's size, and the plan of tiles.
+    """Step 1: depth of the whole photo, which stands beside one that is given at its size, and the plan of tiles.
 
     Args:
         photo: the photo.
@@ -95,22 +98,22 @@ def prepare(
         processed: probability that these are a camera's pixels, which it processed; None looks at them.
     """
     rgb = photo.rgb[None]
-    if given is None:
-        with models.networks():
-            depth = models.suite.depth.estimate(rgb.to(models.device)).float().cpu()
-    else:
-        depth = given.disparity[None, None].clamp(0, 1)
+    with models.networks():
+        estimate = models.suite.depth.estimate(rgb.to(models.device)).float().cpu()
+    depth = estimate if given is None else given.disparity[None, None].clamp(0, 1)
+    agreed = agreement(*(_middle(plane) for plane in (rgb, depth, estimate)))
+    opinion = Opinion(depth if given is None else in_units_of(depth, estimate), agreed)
     middle = _middle(photo.rgb)
     seen = processed_by_camera(middle) if processed is None else processed
-    work = Work(rgb, depth, [], torch.tensor([estimate_noise(middle)]), torch.tensor([seen]))
+    work = Work(rgb, depth, opinion, [], torch.tensor([estimate_noise(middle)]), torch.tensor([seen]))
     tiles = plan_tiles(*work.size, tile, OVERLAP)
     return replace(work, tiles=tiles, keeping=set(tiles) if len(tiles) == 1 else set())
 
 
-def _middle(rgb: Tensor) -> Tensor:
-    """The middle (3, h, w) of a photo, as much of it as says how grainy it is."""
-    top, left = (max(0, (n - _GRAIN_SIDE) // 2) for n in rgb.shape[-2:])
-    return rgb[:, top : top + _GRAIN_SIDE, left : left + _GRAIN_SIDE]
+def _middle(plane: Tensor) -> Tensor:
+    """The middle (..., h, w) of a photo or its depth, as much of it as says how grainy it is and what agrees."""
+    top, left = (max(0, (n - _MIDDLE) // 2) for n in plane.shape[-2:])
+    return plane[..., top : top + _MIDDLE, left : left + _MIDDLE]
 
 
 def _continued(plane: Tensor, tile: Tile) -> Tensor:
@@ -129,6 +132,12 @@ def padded_photo(work: Work) -> Tensor:
 def cut(work: Work, tile: Tile, models: Models) -> tuple[Tensor, Tensor]:
     """Photo and depth of a tile, on the device."""
     return _continued(work.photo, tile).to(models.device), _continued(work.depth, tile).to(models.device)
+
+
+def _opinion(work: Work, tile: Tile, models: Models) -> Opinion:
+    """What is known of a tile's depth, on the device."""
+    told = work.opinion
+    return Opinion(_continued(told.estimate, tile).to(models.device), told.agreement.to(models.device))
 
 
 def prior_on(prior: PhotoPrior, device: torch.device) -> PhotoPrior:
@@ -159,17 +168,23 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
         run = None  # of an attempt that failed
     with models.networks():
         if run is None:
-            told = (plane.to(models.device) for plane in (work.processed, work.grain))
-            begun = svkr.begin(*cut(work, tile, models), *told)
-            near = refined_part(tile).within(tile)
-            y, features, depth = (part_of(plane, near) for plane in (begun.y, begun.features, begun.depth))
-            run = Refining(y, features, depth)
-            del begun, y, features, depth
+            processed, grain = work.processed.to(models.device), work.grain.to(models.device)
+            begun = svkr.begin(*cut(work, tile, models), processed, grain, _opinion(work, tile, models))
+            run = _part(begun, refined_part(tile).within(tile))
+            del begun
         for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
             svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
     if tile in work.keeping:
         work.kept[tile] = run
     return run.states
+
+
+def _part(begun: Refining, box: tuple[slice, slice]) -> Refining:
+    """A part, given in LR pixels, of what SVKR begins with."""
+    y, features, depth, estimate = (
+        part_of(plane, box) for plane in (begun.y, begun.features, begun.depth, begun.opinion.estimate)
+    )
+    return Refining(y, features, depth, replace(begun.opinion, estimate=estimate))
 
 
 def _asked(work: Work) -> list[Tile]:

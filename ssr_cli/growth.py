@@ -13,6 +13,8 @@ from torch import Tensor
 _GONE = re.compile(r"svkr\.rounds\.\d+\.depth_(enter|block|head)\..+")
 #: What sees the first guess.
 _STEM = "restorer.net.stem.weight"
+#: A refiner, and what says whether it chooses depths: the first ones had a single output, which they added.
+_REFINER, _CHOOSES = "svkr.refiner.", "svkr.refiner.head.bias"
 
 
 def _name_of_today(name: str) -> str:
@@ -32,8 +34,9 @@ def _of_luma(stem: Tensor, inputs: int) -> Tensor:
 def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of today's names and shapes that do what a checkpoint's did.
 
-    Restorers were told of the first guess in every channel, and now are of its luma. New inputs count for nothing and
-    new outputs say nothing (zero), so an older checkpoint answers as it always did.
+    Restorers were told of the first guess in every channel, and now are of its luma. Refiners that added to depth are
+    left out, see `SuiteConfig.from_dict`. New inputs count for nothing and new outputs say nothing (zero), so but for
+    that an older checkpoint answers as it always did.
 
     Args:
         state: the checkpoint's tensors by name.
@@ -45,6 +48,8 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
     out = {_name_of_today(name): tensor for name, tensor in state.items() if not _GONE.fullmatch(name)}
     if (stem := out.get(_STEM)) is not None and _STEM in wanted:
         out[_STEM] = _of_luma(stem, wanted[_STEM].shape[1])
+    if _CHOOSES in out and len(out[_CHOOSES]) == 1:
+        out = {name: tensor for name, tensor in out.items() if not name.startswith(_REFINER)}
     for name, old in list(out.items()):
         shape = wanted[name].shape if name in wanted else old.shape
         if old.shape == shape or old.ndim != len(shape) or any(a > b for a, b in zip(old.shape, shape, strict=True)):
@@ -57,9 +62,10 @@ def grown(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str
 
 
 def begun_from(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a network that is to be trained on, from a checkpoint that may lack some of its blocks.
+    """Tensors of a network that is to be trained on, from a checkpoint that may lack some of its blocks or have others.
 
-    Residual blocks begin at nothing, so a network with more of them answers as the checkpoint's did.
+    Residual blocks begin at nothing, so a network with more of them answers as the checkpoint's did. Blocks that the
+    network does not have are left out.
 
     Args:
         state: the checkpoint's tensors by name.
@@ -69,5 +75,5 @@ def begun_from(state: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict
         The checkpoint's tensors, grown, and fresh ones where it has none that fits.
     """
     old = grown(state, fresh)
-    fits = {name: tensor for name, tensor in old.items() if name not in fresh or tensor.shape == fresh[name].shape}
+    fits = {name: tensor for name, tensor in old.items() if name in fresh and tensor.shape == fresh[name].shape}
     return {**fresh, **fits}

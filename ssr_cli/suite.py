@@ -32,7 +32,8 @@ _PARTS: dict[str, type[Any]] = {
 #: What parts and their numbers were before checkpoints named them.
 _BEFORE: dict[str, dict[str, Any]] = {
     "consistency": {"level": 1.0},
-    "svkr": {"hidden": 48, "blocks": 2, "stride": 1, "depth_widths": ()},
+    "amf": {"stride": 1},
+    "svkr": {"hidden": 48, "blocks": 2, "stride": 1},
 }
 
 
@@ -62,6 +63,9 @@ class SuiteConfig:
         for name, kind in _PARTS.items():
             values = data[name] if name in data else _BEFORE[name]
             values = {**_BEFORE.get(name, {}), **values}
+            if name == "svkr" and "depth_rounds" not in values:
+                # before refiners, or with one that only added: such a suite leaves depth as it came
+                values = {k: v for k, v in values.items() if k != "depth_step"} | {"depth_widths": ()}
             if unknown := set(values) - {f.name for f in fields(kind)}:
                 raise KeyError(f"{name}.{sorted(unknown)[0]}")
             parts[name] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.consistency import all_narrow, field_operator, first_guess, guess_level, left_alone
+from ssr_cli.diffusion.focus import told_by_depth
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine, refined_part
@@ -29,9 +30,9 @@ from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
 from ssr_cli.tiling import Tile, part_of
 
 #: LR pixels around the core that flow and consistency read (tests hold tiles to the whole by 1/255).
-_FLOW = 16
+_FLOW = 24
 #: AMF attends in strips of so many rows, with more around them than its convolutions reach.
-_STRIP, _REACH = 64, 8
+_STRIP, _REACH = 128, 16
 #: Rows of noise made at a time.
 _NOISE_ROWS = 256
 #: Samples whose spread tells how sure the prior is.
@@ -45,6 +46,12 @@ def counted(options: UpscaleOptions, models: Models) -> Tensor:
     left_out = options.ablation
     depth = 0.0 if left_out.without_depth else models.suite.config.amf.depth_trust
     return torch.tensor([[depth, float(not left_out.without_kernel)]], device=models.device)
+
+
+def _levels(models: Models) -> int | None:
+    """How many levels of AMF's pyramid are read; a Stable Diffusion prior reads all."""
+    config = models.suite.config
+    return None if models.stable is not None else max(len(config.restorer.widths), len(config.flow.widths))
 
 
 def cropped(fused: Fused, rows: slice, columns: slice) -> Fused:
@@ -67,11 +74,11 @@ def fuse(models: Models, y: Tensor, state: RoundState, prior: PhotoPrior, option
         prior: of that round.
         options: what is left out.
     """
-    prior, drop = prior_on(prior, y.device), counted(options, models)
+    prior, drop, levels = prior_on(prior, y.device), counted(options, models), _levels(models)
 
     def answer(y: Tensor, state: RoundState) -> Fused:
         with models.networks():
-            fused: Fused = models.suite.amf(y, state, prior, drop)
+            fused: Fused = models.suite.amf(y, state, prior, drop, levels)
         return fused
 
     height, width = y.shape[-2:]
@@ -138,7 +145,8 @@ def restore_tile(
     anchor = anchor_of(work, y, state, prior, models)
     guess = _guess(anchor, state.noise, prior, models)
     doubt = part_of(state.confidence_px, there), part_of(anchor.noise, there)
-    radius_px, anchor = part_of(state.radius_px, there), anchor.part(there)
+    radius_px = told_by_depth(state.radius_px, prior.radius_of(state.disparity))
+    radius_px, anchor = part_of(radius_px, there), anchor.part(there)
     del state
     _relieve(tile, models)
     with models.networks():

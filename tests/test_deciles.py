@@ -63,7 +63,7 @@ def test_pairs_are_scored_one_by_one_and_together(tmp_path: Path, tiny_models: M
 def test_the_error_rises_as_confidence_falls() -> None:
     models = assemble("lite", torch.device("cpu"), lambda *event: None)
     sure, error = [], []
-    for seed in range(4):
+    for seed in range(8):
         scene = render_demo(seed, 256)
         work = pipeline.Enlarging(scene.lr, models, UpscaleOptions(), delivery=Delivery(confidence=True))
         result = pipeline.gathered(work.bands(), work.height, work.width)

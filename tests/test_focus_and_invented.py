@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ssr_cli.diffusion.focus import keep_focus, meant
+from ssr_cli.diffusion.focus import keep_focus, meant, told_by_depth
 from ssr_cli.diffusion.invented import confidence, expected_error, split
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import upscale_bicubic
@@ -35,6 +35,15 @@ def test_blur_that_is_everywhere_was_not_meant() -> None:
     everywhere = torch.full((1, 1, 10, 10), 7.0)
     assert not bool(meant(everywhere, torch.tensor([6.8])).any())
     assert bool((meant(everywhere, torch.tensor([1.0])) == 1).all())
+
+
+def test_where_nothing_shows_a_radius_the_lens_tells_background_from_subject() -> None:
+    found, lens = torch.full((1, 1, 10, 20), 3.0), torch.full((1, 1, 10, 20), 3.0)
+    lens[..., :10], lens[..., 10:] = 1.0, 7.0
+    assert not bool(meant(found, torch.tensor([2.8])).any())
+    told = meant(told_by_depth(found, lens), torch.tensor([2.8]))
+    assert not bool(told[..., :7].any())
+    assert bool((told[..., 13:] == 1).all())
 
 
 def test_the_subject_is_left_alone_and_the_background_is_the_photo_enlarged() -> None:

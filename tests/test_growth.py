@@ -80,7 +80,7 @@ def test_rounds_of_a_checkpoint_before_they_had_a_stride_answer_as_they_did() ->
     assert "svkr.rounds.1.block2.conv1.weight" in state
     state["svkr.rounds.0.depth_block.conv1.weight"] = torch.rand(32, 32, 3, 3)  # of layers that are no more
     said = config.to_dict()
-    for name in ("hidden", "blocks", "stride", "depth_widths"):
+    for name in ("hidden", "blocks", "stride", "depth_widths", "depth_rounds"):
         del said["svkr"][name]
     read = load_models(Checkpoint(said, state, {}), torch.device("cpu")).suite
     assert all(torch.equal(value, read.state_dict()[name]) for name, value in suite.state_dict().items())
@@ -118,3 +118,37 @@ def test_a_restorer_that_was_told_of_every_channel_takes_luma_for_each() -> None
     photo, detail = torch.rand(1, 3, 8, 8), torch.rand(1, 16, 8, 8)
     expected = torch.nn.functional.conv2d(torch.cat([photo, *[detail] * 3], 1), wide, stem.bias, padding=1)
     assert torch.allclose(stem(torch.cat([photo, detail], 1)), expected, atol=1e-4)
+
+
+def test_a_refiner_that_only_added_to_depth_is_left_out() -> None:
+    suite = tiny_suite()
+    old = suite.state_dict() | {
+        "svkr.refiner.head.weight": torch.rand(1, 8, 3, 3),
+        "svkr.refiner.head.bias": torch.tensor([0.4]),
+    }
+    said = TINY.to_dict()
+    del said["svkr"]["depth_rounds"]
+    said["svkr"]["depth_step"] = 0.5
+    read = load_models(Checkpoint(said, old, {}), torch.device("cpu")).suite
+    assert read.svkr.refiner is None
+    y, depth = torch.rand(1, 3, 16, 16), torch.rand(1, 1, 16, 16)
+    with torch.inference_mode():
+        assert torch.equal(read.svkr(y, depth, torch.tensor([0.5]), default_dictionary())[-1].disparity, depth)
+    begun = begun_from(old, suite.state_dict())
+    assert torch.equal(begun["svkr.refiner.head.bias"], suite.state_dict()["svkr.refiner.head.bias"])
+
+
+def test_training_begins_from_a_checkpoint_of_more_blocks() -> None:
+    larger, smaller = tiny_suite(), Suite(replace(TINY, flow=replace(TINY.flow, widths=(8,), encoder=(1,), decoder=())))
+    begun = begun_from(larger.state_dict(), smaller.state_dict())
+    smaller.load_state_dict(begun)
+    assert torch.equal(begun["flow.net.stem.weight"], larger.state_dict()["flow.net.stem.weight"])
+
+
+def test_fusion_at_every_pixel_is_what_it_was() -> None:
+    """A checkpoint that says nothing of how far apart modalities attend had them attend everywhere."""
+    said = TINY.to_dict()
+    del said["amf"]["stride"]
+    suite = tiny_suite(config=replace(TINY, amf=replace(TINY.amf, stride=1)))
+    read = load_models(Checkpoint(said, suite.state_dict(), {}), torch.device("cpu")).suite
+    assert read.config.amf.stride == 1

@@ -95,6 +95,35 @@ def test_the_kernels_guess_reaches_the_result() -> None:
     assert float((with_it - without).abs().max()) > 1e-5
 
 
+def test_modalities_that_meet_at_every_second_pixel_agree_as_those_that_meet_at_each() -> None:
+    """Where nothing changes from place to place there is no difference; single pixels of the photo are not lost."""
+    near, apart = (tiny_suite(config=replace(TINY, amf=replace(TINY.amf, stride=n))) for n in (1, 2))
+    apart.load_state_dict(near.state_dict())
+    flat = torch.full((1, 3, 48, 48), 0.4)
+    inner = (..., slice(18, 30), slice(18, 30))
+    state = near.svkr(flat, torch.full((1, 1, 48, 48), 0.5), UNTOLD, DICTIONARY)[-1]
+    steady = replace(state, **{k: v[..., 20:21, 20:21].expand_as(v) for k, v in vars(state).items()})
+    prior = photo_prior(steady, UNTOLD)
+    with torch.no_grad():
+        one, two = (suite.amf(flat, steady, prior) for suite in (near, apart))
+        assert torch.allclose(one.pyramid[0][inner], two.pyramid[0][inner], atol=1e-5)
+        assert torch.allclose(one.gates[inner], two.gates[inner], atol=1e-5)
+        dot = flat.clone()
+        dot[..., 24, 24] = 1.0
+        seen = apart.amf(dot, steady, prior).pyramid[0] - two.pyramid[0]
+    assert float(seen[..., 24, 24].abs().max()) > 2 * float(seen[..., 24, 28].abs().max())
+    assert torch.allclose(two.gates.sum(1), torch.ones(1, 48, 48), atol=1e-5)
+
+
+def test_only_the_levels_that_are_needed_are_made() -> None:
+    suite = tiny_suite()
+    y = torch.rand(1, 3, 16, 16)
+    state = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)[-1]
+    every, one = (suite.amf(y, state, photo_prior(state, UNTOLD), None, n).pyramid for n in (None, 1))
+    assert (len(every), len(one)) == (3, 1)
+    assert torch.equal(every[0], one[0])
+
+
 def test_second_round_uses_the_photo_wide_answer() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)

@@ -17,12 +17,14 @@ from safetensors.torch import load_file, save_file
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.evaluation.metrics import depth_edges
 from ssr_cli.models.amf import Fused
+from ssr_cli.models.refiner import in_units_of
 from ssr_cli.suite import load_models
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training import loop, pool, run, shards, stage_depth, stage_joint, stage_restorer, worlds
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.loop import load_average, state_file
 from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.stage_distil import DistilStage
 from ssr_cli.training.stage_flow import FlowStage
 from ssr_cli.training.stage_refiner import RefinerStage, refined_errors
 from ssr_cli.training.stage_restorer import RestorerStage
@@ -107,11 +109,12 @@ def test_all_stages_then_pack_then_load(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("stage", [*STAGES, "flow with critic", "joint"])
+@pytest.mark.parametrize("stage", [*STAGES, "flow with critic", "joint", "distil"])
 def test_resuming_gives_what_never_stopping_gives(stage: str, photos: Path, tmp_path: Path, monkeypatch) -> None:
     more = {"adversarial": 0.1} if "critic" in stage else {}
     stage = stage.split()[0]
-    for needed in (*STAGES, "joint")[: (*STAGES, "joint").index(stage)]:
+    order = (*STAGES, "joint" if stage == "joint" else "distil")
+    for needed in order[: order.index(stage)]:
         for folder in ("whole", "parts"):
             _train(_options(needed, photos, tmp_path / folder, steps=1))
     _train(_options(stage, photos, tmp_path / "whole", **more))
@@ -395,11 +398,11 @@ def test_svkr_is_given_the_lite_nets_depth_half_of_the_time(photos: Path, tmp_pa
 def test_true_depth_in_an_estimates_units_keeps_its_order_and_has_its_mean_and_spread() -> None:
     torch.manual_seed(0)
     truth, estimate = torch.rand(3, 1, 20, 20), 0.4 + 0.1 * torch.rand(3, 1, 20, 20)
-    fitted = pool.in_units_of(truth, estimate)
+    fitted = in_units_of(estimate, truth)
     assert torch.allclose(fitted.mean((1, 2, 3)), estimate.mean((1, 2, 3)), atol=1e-5)
     assert torch.allclose(fitted.std((1, 2, 3)), estimate.std((1, 2, 3)), atol=1e-5)
     assert torch.equal(fitted.flatten(1).argsort(1), truth.flatten(1).argsort(1))
-    flat = pool.in_units_of(torch.full((1, 1, 8, 8), 0.9), estimate[:1, :, :8, :8])
+    flat = in_units_of(estimate[:1, :, :8, :8], torch.full((1, 1, 8, 8), 0.9))
     assert torch.allclose(flat, estimate[:1, :, :8, :8].mean().expand_as(flat), atol=1e-5)
 
 
@@ -450,7 +453,7 @@ class _MetaPool(pool.ScenePool):
         }
 
 
-@pytest.mark.parametrize("stage", ["svkr", "refiner", "restorer", "flow"])
+@pytest.mark.parametrize("stage", ["svkr", "refiner", "restorer", "flow", "distil"])
 def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
     """What runs on "meta" without mixing devices runs on CUDA; autocast does not know that device."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
@@ -461,6 +464,7 @@ def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
         "refiner": lambda: RefinerStage(suite.svkr, _MetaPool(), options),
         "restorer": lambda: RestorerStage(suite, _MetaPool(), options),
         "flow": lambda: FlowStage(suite, _MetaPool(), options),
+        "distil": lambda: DistilStage(suite, tiny_suite().to("meta"), _MetaPool(), options),
     }[stage]()
     loss, _ = made.loss(0)
     loss.backward()
@@ -498,19 +502,24 @@ def test_svkr_and_its_refiner_learn_apart() -> None:
     assert {p for p in every if p.requires_grad} == refiner
 
 
+def _means(depth: torch.Tensor, truth: torch.Tensor) -> list[float]:
+    return [float(error.mean()) for error in refined_errors(depth, truth).values()]
+
+
 def test_errors_of_depth_do_not_know_its_units() -> None:
     torch.manual_seed(0)
     truth = F.interpolate(torch.rand(4, 1, 6, 6), size=(96, 96), mode="nearest")
     given = truth + 0.1 * F.interpolate(torch.rand(4, 1, 4, 4), size=(96, 96), mode="bilinear")
-    errors = [float(e) for e in refined_errors(given, truth)]
+    errors = _means(given, truth)
     scale, shift = (torch.tensor(v).view(-1, 1, 1, 1) for v in ([0.7, 0.8, 1.0, 2.0], [0.3, 0.0, -0.4, 0.1]))
-    assert [float(e) for e in refined_errors(scale * given + shift, truth)] == pytest.approx(errors, rel=0.02)
-    assert all(float(e) < 0.02 for e in refined_errors(0.7 * truth + 0.1, truth))
+    assert _means(scale * given + shift, truth) == pytest.approx(errors, rel=0.02)
+    assert all(error < 0.02 for error in _means(0.7 * truth + 0.1, truth))
     soft = F.avg_pool2d(F.pad(truth, (2, 2, 2, 2), mode="replicate"), 5, 1)
-    error, beside = (float(e) for e in refined_errors(soft, truth))
+    error, beside, _ = _means(soft, truth)
     assert beside > 1.2 * error  # it is wrong at outlines, and only there
-    flat = refined_errors(torch.full_like(truth, 0.5), truth)
-    assert float(flat[0]) == pytest.approx(0.86, abs=0.1)  # of uniform values: the mean distance over the spread
+    flat = _means(torch.full_like(truth, 0.5), truth)
+    assert flat[2] == pytest.approx(1, abs=0.02)  # all of its variance
+    assert flat[0] == pytest.approx(0.86, abs=0.1)  # of uniform values: the mean distance over the spread
 
 
 def test_outlines_are_where_the_bench_looks_for_them() -> None:

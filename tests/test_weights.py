@@ -34,7 +34,7 @@ def test_the_bundled_checkpoint_is_small_licensed_and_complete() -> None:
     checkpoint = weights.load_checkpoint("lite")
     assert checkpoint.config == json.loads(json.dumps(SuiteConfig().to_dict()))
     assert checkpoint.provenance["licence"] == entry.licence == "CC-BY-SA-4.0"
-    assert set(checkpoint.provenance["stages"]) == {"depth", "svkr", "refiner", "restorer", "flow"}
+    assert set(checkpoint.provenance["stages"]) == {"depth", "svkr", "refiner", "restorer", "flow", "distil"}
     assert all(bool(v.isfinite().all()) for v in checkpoint.state.values())
     with (ASSETS / "lite.ATTRIBUTION.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

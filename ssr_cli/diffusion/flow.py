@@ -24,16 +24,16 @@ class FlowConfig:
         widths: channels per level.
         encoder: blocks per level going down.
         decoder: blocks per level coming up.
-        conditions: AMF's pyramid.
+        conditions: levels of AMF's pyramid, as many as there are widths.
         features: channels of the restorer's features.
         noise: sigma_s, encoded units.
         scale: s.
     """
 
-    widths: tuple[int, ...] = (48, 80, 128)
-    encoder: tuple[int, ...] = (2, 2, 3)
-    decoder: tuple[int, ...] = (6, 2)
-    conditions: tuple[int, ...] = (32, 48, 64)
+    widths: tuple[int, ...] = (48,)
+    encoder: tuple[int, ...] = (5,)
+    decoder: tuple[int, ...] = ()
+    conditions: tuple[int, ...] = (32,)
     features: int = 48
     noise: float = 0.1
     scale: int = 4

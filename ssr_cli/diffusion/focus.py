@@ -20,12 +20,26 @@ from ssr_cli.models.blocks import upscale_bicubic
 #: 1.1 of the interpolated photo's fine energy, with these 71, with 0.2 and 0.5 86; but of RealSR's photos, which are
 #: sharp all over, 2, 11 and 31 % are kept soft.
 _BEGINS_PX, _COMPLETE_PX = 0.3, 0.8
+#: Share of a radius that is the lens's word.
+_BY_LENS = 0.5
 #: Side of the window that calms the mask, LR pixels.
 _WINDOW = 5
 #: Sigma of the Gaussian that looks as soft as a disk of radius 1; with the second moment alone it would be a half.
 _SIGMA_OF_RADIUS = 0.54
 #: Sigmas of the levels that blur is mixed from, px; the largest is that of the dictionary's widest disk.
 _LEVELS = (0.0, 0.7, 1.2, 1.8, 2.6, 3.6, 4.8, 6.0)
+
+
+def told_by_depth(radius_px: Tensor, lens_px: Tensor) -> Tensor:
+    """Blur radii (B, 1, h, w), HR px, as meant blur is judged by.
+
+    Where detail is scarce a radius is found near the photo's mean, whatever it is; the lens knows it from the distance.
+
+    Args:
+        radius_px: (B, 1, h, w) radii that were found, HR px.
+        lens_px: (B, 1, h, w) those that the photo's lens predicts for its depth, HR px.
+    """
+    return torch.lerp(radius_px.float(), lens_px.float(), _BY_LENS)
 
 
 def meant(radius_px: Tensor, sharpest_px: Tensor) -> Tensor:

@@ -21,16 +21,16 @@ class RestorerConfig:
         widths: channels per level.
         encoder: blocks per level going down.
         decoder: blocks per level coming up.
-        conditions: AMF's pyramid.
+        conditions: levels of AMF's pyramid, as many as there are widths.
         scale: s.
         doubt: share 0..1 of what the mean adds to the interpolated photo that is taken back where a camera processed
             the pixels.
     """
 
-    widths: tuple[int, ...] = (48, 96, 160)
-    encoder: tuple[int, ...] = (2, 2, 3)
-    decoder: tuple[int, ...] = (5, 2)
-    conditions: tuple[int, ...] = (32, 48, 64)
+    widths: tuple[int, ...] = (48,)
+    encoder: tuple[int, ...] = (6,)
+    decoder: tuple[int, ...] = ()
+    conditions: tuple[int, ...] = (32,)
     scale: int = 4
     doubt: float = 0.1
 

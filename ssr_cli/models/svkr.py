@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.blocks import ResBlock, UNet, in_strips, local_gradient, narrowing
 from ssr_cli.models.lens import PhotoPrior, fit_prior
-from ssr_cli.models.refiner import DepthRefiner
+from ssr_cli.models.refiner import DepthRefiner, Opinion, second_opinion
 from ssr_cli.models.spectral import PLANES, spectral_cues
 from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
 from ssr_cli.physics.noise import estimate_noises
@@ -39,13 +39,12 @@ class SvkrConfig:
         depth_widths: channels per level of the `DepthRefiner`; none where depth stays as it came.
         depth_encoder: blocks per level going down.
         depth_decoder: blocks per level coming up.
-        depth_step: share of the change found in depth that is made. All of it makes soft outlines still sharper, and
-            ranks of our own estimates worse by 0.004; half of it leaves those as they are.
+        depth_rounds: rounds, from the first on, after which depth is refined. After the second it hardly changes.
     """
 
     widths: tuple[int, ...] = (32, 64, 96)
-    encoder: tuple[int, ...] = (1, 3, 4)
-    decoder: tuple[int, ...] = (1, 2)
+    encoder: tuple[int, ...] = (1, 2, 2)
+    decoder: tuple[int, ...] = (1, 1)
     hidden: int = 48
     blocks: int = 2
     stride: int = 2
@@ -55,7 +54,7 @@ class SvkrConfig:
     depth_widths: tuple[int, ...] = (16, 32, 48)
     depth_encoder: tuple[int, ...] = (1, 2, 2)
     depth_decoder: tuple[int, ...] = (2, 1)
-    depth_step: float = 0.5
+    depth_rounds: int = 1
 
 
 @dataclass(frozen=True)
@@ -205,17 +204,19 @@ class Refining:
         y: (B, 3, h, w) the photos, encoded.
         features: (B, C, h, w) of the photos.
         depth: (B, 1, h, w) disparity before the first round.
+        opinion: our own estimate beside it, and how far they agree.
         states: one per round that was run; grows.
     """
 
     y: Tensor
     features: Tensor
     depth: Tensor
+    opinion: Opinion
     states: list[RoundState] = field(default_factory=list)
 
 
 class Svkr(nn.Module):
-    """Encoder, T rounds, and the net that refines depth after each."""
+    """Encoder, T rounds, and the net that refines depth between them."""
 
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
@@ -227,7 +228,14 @@ class Svkr(nn.Module):
             levels = (config.depth_widths, config.depth_encoder, config.depth_decoder)
             self.refiner = DepthRefiner(config.widths[0], *levels)
 
-    def begin(self, y: Tensor, depth: Tensor, processed: Tensor, noise: Tensor | None = None) -> Refining:
+    def begin(
+        self,
+        y: Tensor,
+        depth: Tensor,
+        processed: Tensor,
+        noise: Tensor | None = None,
+        opinion: Opinion | None = None,
+    ) -> Refining:
         """Features of a photo, before the first round.
 
         Args:
@@ -235,6 +243,7 @@ class Svkr(nn.Module):
             depth: (B, 1, h, w), any estimator's disparity, 0..1.
             processed: (B,) probability 0..1 that these are a camera's pixels, which it processed.
             noise: (B,) standard deviation of the noise of the whole photos, encoded units; None measures it here.
+            opinion: of the whole photos; None where the depth is our own, and these are the whole photos.
         """
         told = (processed.to(depth) - 0.5)[:, None, None, None].expand_as(depth)
         with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
@@ -243,7 +252,9 @@ class Svkr(nn.Module):
             spectral = spectral * (1 - processed.to(spectral))[:, None, None, None]
             cues = blur_cues(y)  # small differences of large values
         features = self.encoder(torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1))
-        return Refining(y, features, depth)
+        if opinion is None:
+            opinion = second_opinion(y.float(), depth, depth)
+        return Refining(y, features, depth, opinion)
 
     def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
         """Run the next round and keep its state in `run`.
@@ -260,7 +271,7 @@ class Svkr(nn.Module):
             depth = run.depth
             code = torch.zeros(len(depth), self.config.code, *depth.shape[-2:], device=depth.device)
         state: RoundState = self.rounds[t](run.features, depth, code, prior, dictionary)
-        if self.refiner is not None:
+        if self.refiner is not None and t < self.config.depth_rounds:
             state = replace(state, disparity=self._refined(self.refiner, run, state, prior))
         run.states.append(state)
         return state
@@ -269,11 +280,10 @@ class Svkr(nn.Module):
         """The depth (B, 1, h, w) of a round, by its kernels."""
         depth = state.disparity
         lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth)
-        change = refiner(run.y, run.features, depth, state.radius_px, state.confidence_px, lens)
-        refined = depth + self.config.depth_step * change
-        # Outside 0..1 there is no depth, but the gradient must not die there.
-        within: Tensor = refined + (refined.clamp(0, 1) - refined).detach()
-        return within
+        residual = depth.new_zeros(len(depth)) if prior is None else prior.residual_px
+        kernels = (state.radius_px, state.confidence_px, lens, residual)
+        refined: Tensor = refiner(run.y, run.features, depth, run.opinion, *kernels)
+        return refined.clamp(0, 1)
 
     def forward(self, y: Tensor, depth: Tensor, processed: Tensor, dictionary: KernelDictionary) -> list[RoundState]:
         """All rounds on whole photos, the photo-wide statements fitted between them.

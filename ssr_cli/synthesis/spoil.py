@@ -9,6 +9,11 @@ from torch import Tensor
 
 from ssr_cli.physics import shapes
 
+#: How often a depth with one fault alone has none.
+_FAULTLESS = 0.1
+#: How often the fault is soft outlines, displaced ones, waves, another scene: the first is mended soon.
+_FAULTS = (0.15, 0.3, 0.25, 0.3)
+
 
 def blurred(depth: Tensor, sigma: float) -> Tensor:
     """Soft edges: Gaussian blur of (1, h, w), sigma in LR pixels."""
@@ -64,8 +69,33 @@ def spoil(depth: Tensor, others: Tensor, rng: np.random.Generator) -> tuple[Tens
     return given.clamp(0, 1), truth
 
 
-def spoil_batch(depth: Tensor, seed: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """`spoil` for a batch (B, 1, h, w); the wrong answers are the neighbours' maps."""
+def one_fault(depth: Tensor, others: Tensor, rng: np.random.Generator) -> Tensor:
+    """True disparity (1, h, w) with a single fault, up to as strong as `spoil` has it, or with none.
+
+    Args:
+        depth: (1, h, w).
+        others: (1, h, w), for wrong answers.
+        rng: source of all choices.
+    """
+    if rng.random() < _FAULTLESS:
+        return depth
+    kind = rng.choice(["soft", "displaced", "bent", "wrong"], p=_FAULTS)
+    if kind == "soft":
+        return blurred(depth, float(rng.uniform(1.0, 3.0)))
+    if kind == "displaced":
+        return displaced(depth, rng, float(rng.uniform(1.0, 3.0)))
+    if kind == "bent":
+        return bent(depth, rng, float(rng.uniform(0.05, 0.15))).clamp(0, 1)
+    # the harder ones share the scene's layout: ground below, sky above
+    return others if rng.random() < 0.5 else depth.flip(-1)
+
+
+def spoil_batch(depth: Tensor, seed: tuple[int, ...], single: float = 0.0) -> tuple[Tensor, Tensor]:
+    """`spoil` for a batch (B, 1, h, w); the wrong answers are the neighbours' maps. A share has one fault alone."""
     rng = np.random.default_rng(seed)
-    pairs = [spoil(depth[i], depth[i - 1].flip(-1), rng) for i in range(len(depth))]
+    alone = np.random.default_rng((*seed, 5)).random(len(depth)) < single
+    pairs = []
+    for i in range(len(depth)):
+        others = depth[i - 1].flip(-1)
+        pairs.append((one_fault(depth[i], others, rng), depth[i]) if alone[i] else spoil(depth[i], others, rng))
     return torch.stack([a for a, _ in pairs]), torch.stack([b for _, b in pairs])

@@ -23,7 +23,7 @@ from ssr_cli.training.surroundings import Conditions, draw
 #: How often a crop is learnt from, on average; draws in the bank; batches in a draw.
 USES, _DRAWS, BATCHES = 4, 12, 2
 #: Crops that a draw takes from each of the larger ones SVKR is asked about.
-_CROPS_OF_EACH = 4
+CROPS_OF_EACH = 4
 #: What is drawn: tensors by crop, records of them, or tuples of records.
 D = TypeVar("D")
 
@@ -70,7 +70,7 @@ def bank_of(
     count, side = BATCHES * options.batch, options.crop
 
     def drawn(n: int) -> tuple[Crops, Conditions]:
-        return draw(suite, pool, count, side, (options.seed, stage, n), dropping, each_gives=_CROPS_OF_EACH)
+        return draw(suite, pool, count, side, (options.seed, stage, n), dropping, each_gives=CROPS_OF_EACH)
 
     return Bank(drawn, options.batch, (options.seed, stage, 1))
 

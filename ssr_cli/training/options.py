@@ -36,7 +36,8 @@ class TrainOptions:
         keep: for "pack", `STAGE=SHARE`: how much of a stage's weights are those of `init`, 0..1; the rest is what was
             learnt since. Two trainings of one network, averaged, can be better than either (arXiv 2203.05482).
         backbone: id of the Stable Diffusion backbone, for "sd-adapter", and for "pack" to pack that stage's adapter.
-        suite: checkpoint whose depth, SVKR, AMF and restorer an adapter builds on.
+        suite: checkpoint whose depth, SVKR, AMF and restorer an adapter builds on; and the teacher of "distil", whose
+            SVKR asks about crops.
     """
 
     stage: str

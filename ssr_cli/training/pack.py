@@ -22,7 +22,7 @@ from ssr_cli.weights import load_checkpoint, save_checkpoint
 LICENCE = "CC-BY-SA-4.0"
 _PARTS = ("depth", "svkr", "refiner", "restorer", "flow")
 #: Stages that may have been trained together, and then have one state.
-_TOGETHER = "joint"
+_TOGETHER = ("joint", "distil")
 #: What is kept in eight bits: measured, that is no loss to a result (1/1000 dB); kernels want their sixteen.
 _EIGHT_BITS = ("restorer", "flow")
 
@@ -32,7 +32,7 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
     begun = load_checkpoint(options.init).provenance if options.init else {}
     kept = shares(options)
     stages = {}
-    together = (_TOGETHER,) if state_file(options, _TOGETHER).exists() else ()
+    together = tuple(name for name in _TOGETHER if state_file(options, name).exists())
     for name in (*parts, *together):
         if begun and not state_file(options, name).exists():
             if name in begun["stages"]:
@@ -40,7 +40,7 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
             continue
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
-        if name == _TOGETHER and kept:
+        if name == "joint" and kept:
             stages[name]["share_of_begun_from"] = kept
         elif name in kept:
             stages[name]["share_of_begun_from"] = kept[name]
@@ -102,7 +102,7 @@ def shares(options: TrainOptions) -> dict[str, float]:
     """
     if options.keep and options.init is None:
         raise UsageError("There are no weights to keep a share of.", "Name the checkpoint begun from with --init.")
-    stages, found = (*_PARTS, _TOGETHER), {}
+    stages, found = (*_PARTS, *_TOGETHER), {}
     for said in options.keep:
         name, _, number = said.partition("=")
         try:

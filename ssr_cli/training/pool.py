@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.models.depth import DepthNet
+from ssr_cli.models.refiner import in_units_of
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.synthesis.degrade import shoot
 from ssr_cli.synthesis.origins import PROCESSED, Origin, draw_origins
@@ -220,7 +221,7 @@ class ScenePool:
         with torch.inference_mode():
             said = torch.cat([net.estimate(clean[None].float()) for clean in self.data["clean"]])
         self.data["estimated"] = said.half().clone()
-        self.data["fitted"] = in_units_of(self.data["disparity"].float(), said).half().clone()
+        self.data["fitted"] = in_units_of(said, self.data["disparity"].float()).clamp(0, 1).half().clone()
 
 
 def _by_kind(
@@ -233,14 +234,6 @@ def _by_kind(
     every = first + np.arange(len(camera))
     others, cameras = every[~camera], every[camera & ~left_out]
     return (others if len(others) else every), (cameras if len(cameras) else every)
-
-
-def in_units_of(truth: Tensor, estimate: Tensor) -> Tensor:
-    """True disparities (N, 1, h, w) with the mean and spread of estimates: no photo fixes either."""
-    spread = truth.std((1, 2, 3), keepdim=True)
-    scaled = (truth - truth.mean((1, 2, 3), keepdim=True)) / spread.clamp_min(1e-3)
-    dims = (1, 2, 3)
-    return (scaled * estimate.std(dims, keepdim=True) + estimate.mean(dims, keepdim=True)).clamp(0, 1)
 
 
 def _told(origins: npt.NDArray[np.int_], rng: np.random.Generator, validation: bool) -> npt.NDArray[np.float32]:

@@ -19,9 +19,9 @@ from ssr_cli.training.structure import most_structured_first
 from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
-STAGES = ("scenes", "depth", "svkr", "refiner", "restorer", "flow", "joint", "sd-adapter", "pack", "niqe")
+STAGES = ("scenes", "depth", "svkr", "refiner", "restorer", "flow", "joint", "distil", "sd-adapter", "pack", "niqe")
 #: What has the weights of a part of the suite once it is trained; the last one's word counts.
-_TRAINED = ("depth", "svkr", "refiner", "restorer", "flow", "joint")
+_TRAINED = ("depth", "svkr", "refiner", "restorer", "flow", "joint", "distil")
 
 
 def load_pool(options: TrainOptions, device: torch.device, report: Report) -> ScenePool:
@@ -53,7 +53,7 @@ def part_of_stage(suite: Suite, stage: str) -> nn.Module:
     if stage == "refiner":
         assert suite.svkr.refiner is not None
         return suite.svkr.refiner
-    together = {"restorer": "restoration", "joint": "generation"}
+    together = {"restorer": "restoration", "joint": "generation", "distil": "generation"}
     part: nn.Module = getattr(suite, together.get(stage, stage))
     return part
 
@@ -109,7 +109,9 @@ def build_adapter_stage(options: TrainOptions, pool: ScenePool, device: torch.de
 
 def build_stage(options: TrainOptions, device: torch.device, report: Report) -> Stage:
     """Models, data and loss of the asked-for stage."""
+    from ssr_cli.suite import load_models
     from ssr_cli.training.stage_depth import DepthStage
+    from ssr_cli.training.stage_distil import DistilStage
     from ssr_cli.training.stage_flow import FlowStage
     from ssr_cli.training.stage_joint import JointStage
     from ssr_cli.training.stage_refiner import RefinerStage
@@ -128,6 +130,8 @@ def build_stage(options: TrainOptions, device: torch.device, report: Report) -> 
     pool.estimate_depth(suite.depth)
     if options.stage == "svkr":
         return SvkrStage(suite.svkr, pool, options)
+    if options.stage == "distil":
+        return DistilStage(suite, load_models(load_checkpoint(options.suite), device).suite, pool, options)
     if options.stage == "refiner":
         return RefinerStage(suite.svkr, pool, options)
     stages: dict[str, Callable[[Suite, ScenePool, TrainOptions], Stage]] = {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssr_cli.evaluation.metrics import depth_edges
+from ssr_cli.models.refiner import Opinion, second_opinion
 from ssr_cli.models.svkr import Refining, Svkr, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.training.bank import BATCHES, Bank
@@ -24,12 +25,16 @@ _FLAT = 0.02
 _ESTIMATED = 0.25
 #: Weight of the error in the units that depth came in: without it depth drifts away, as scale and shift are free.
 _UNITS = 0.5
-#: Photo, features, depth as given, true depth and processing of a batch.
-Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+#: Errors of a given depth below which all count alike.
+_GOOD = 0.05
+#: How often another has one fault alone: in a mixture the faults that are easily mended hide the others.
+_SINGLE = 0.6
+#: Photo, features, depth as given, our own beside it, true depth and processing of a batch.
+Batch = tuple[Tensor, Tensor, Tensor, Opinion, Tensor, Tensor]
 
 
-def refined_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean errors of depths, everywhere and at outlines, in units of the true depth's spread.
+def refined_errors(depth: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    """Errors of depths (B,), in units of the true depth's spread: everywhere, at outlines, and squared.
 
     Scale and shift of a depth mean nothing. Counted, they are most of what is wrong with a given one, and what a net
     learns then is to fade it. Outlines are a hundredth of all places and half of what depth is judged by.
@@ -38,10 +43,12 @@ def refined_errors(depth: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
         depth: (B, 1, h, w).
         truth: (B, 1, h, w).
     """
+    dims = (1, 2, 3)
     error = (fitted(depth, truth, 1e-5) - truth).abs()
-    error = error / truth.std((1, 2, 3), correction=0, keepdim=True).clamp_min(_FLAT)
+    error = error / truth.std(dims, correction=0, keepdim=True).clamp_min(_FLAT)
     beside = depth_edges(truth).to(error)
-    return error.mean(), (error * beside).sum() / beside.sum().clamp_min(1)
+    outline = (error * beside).sum(dims) / beside.sum(dims).clamp_min(1)
+    return {"error": error.mean(dims), "outline": outline, "square": error.square().mean(dims)}
 
 
 class RefinerStage:
@@ -65,21 +72,26 @@ class RefinerStage:
 
     def _drawn(self, count: int, seed: tuple[int, ...], validation: bool = False) -> Batch:
         crops = self.pool.crops(count, self.options.crop, seed, validation)
-        given, truth = given_depth(crops, (*seed, 7), _ESTIMATED)
+        given, truth = given_depth(crops, (*seed, 7), _ESTIMATED, _SINGLE)
+        opinion = second_opinion(crops.lr, given, crops.estimated)
         with torch.no_grad():
             features = self.svkr.begin(crops.lr, given, crops.processed).features
-        return crops.lr, features, given, truth, crops.processed
+        return crops.lr, features, given, opinion, truth, crops.processed
 
     def _run(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        y, features, given, truth, processed = batch
-        run = Refining(y, features, given)
-        figures = dict(zip(("error0", "outline0"), refined_errors(given, truth), strict=True))
+        y, features, given, opinion, truth, processed = batch
+        run = Refining(y, features, given, opinion)
+        before = refined_errors(given, truth)
+        figures = {f"{name}0": error.mean() for name, error in before.items()}
         total = torch.zeros((), device=y.device)
-        for t in range(self.svkr.config.rounds):
+        for t in range(self.svkr.config.depth_rounds):
             state = self.svkr.refine(run, photo_prior(run.states[-1], processed) if t else None, self.dictionary)
-            error, beside = refined_errors(state.disparity, truth)
-            total = total + error + beside + _UNITS * (state.disparity - truth).abs().mean()
-            figures |= {f"error{t + 1}": error, f"outline{t + 1}": beside}
+            errors = refined_errors(state.disparity, truth)
+            # As shares of what was wrong: a depth that is nearly right has as much to gain as one that is wholly wrong.
+            for name, error in errors.items():
+                total = total + (error / (before[name] + _GOOD)).mean()
+            total = total + _UNITS * (state.disparity - truth).abs().mean()
+            figures |= {f"{name}{t + 1}": error.mean() for name, error in errors.items()}
             # A round answers for its own change.
             run.states[-1] = replace(state, disparity=state.disparity.detach())
         return total, figures

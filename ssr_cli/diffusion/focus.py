@@ -20,7 +20,9 @@ from ssr_cli.models.blocks import upscale_bicubic
 #: 1.1 of the interpolated photo's fine energy, with these 71, with 0.2 and 0.5 86; but of RealSR's photos, which are
 #: sharp all over, 2, 11 and 31 % are kept soft.
 _BEGINS_PX, _COMPLETE_PX = 0.3, 0.8
-#: Share of a radius that is the lens's word.
+#: Share of a radius that is the lens's word. Of 46 scenes made of training photos 91 of 100 backgrounds have at most
+#: 1.1 of the interpolated photo's fine energy by it (83 without), 89 of 100 subjects lose less than 0.2 dB (93), and
+#: 1.8 % of the places of RealSR's photos are kept soft (2.8 %).
 _BY_LENS = 0.5
 #: Side of the window that calms the mask, LR pixels.
 _WINDOW = 5

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ssr_cli.diffusion.focus import told_by_depth
 from ssr_cli.diffusion.stable import Window
 from ssr_cli.estimation import OVERLAP, Progress, Work, cut, padded_photo, prior_on, refine, refined_part
 from ssr_cli.models.amf import Fused
@@ -75,8 +74,8 @@ def held_tile(
     prior = prior_on(priors[-1], y.device)
     anchor = anchor_of(work, y, state, prior, models)
     restored = held(image, anchor, tile, models, options.consistency)
-    radius_px = told_by_depth(state.radius_px, prior.radius_of(state.disparity))
-    restored = refocused(restored, image, y, radius_px, prior, tile, models, options.kept_blur)
+    blur = state.radius_px, state.disparity
+    restored = refocused(restored, image, y, *blur, prior, tile, models, options.kept_blur)
     return with_split(restored, image, state.weights, tile, models) if delivery.invented else restored
 
 

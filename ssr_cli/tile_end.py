@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ssr_cli.diffusion.colour import keep_colour
 from ssr_cli.diffusion.consistency import field_operator, project, residual
-from ssr_cli.diffusion.focus import keep_focus
+from ssr_cli.diffusion.focus import keep_focus, told_by_depth
 from ssr_cli.diffusion.invented import Split, split
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.suite import Models
@@ -130,6 +130,7 @@ def refocused(
     around: Tensor,
     y: Tensor,
     radius_px: Tensor,
+    disparity: Tensor,
     prior: PhotoPrior,
     tile: Tile,
     models: Models,
@@ -142,7 +143,8 @@ def refocused(
         around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
         y: (1, 3, h, w) of the padded tile.
         radius_px: (1, 1, h, w) likewise, HR px.
-        prior: of the photo.
+        disparity: (1, 1, h, w) likewise, refined.
+        prior: of the photo, on the same device.
         tile: whose core it is.
         models: for the scale.
         strength: share of the blur that stays, 0..1.
@@ -153,7 +155,8 @@ def refocused(
     rows, columns = tile.inner(scale)
     image = around.clone()
     image[(0, slice(None), rows, columns)] = restored.core.to(image)
-    kept = keep_focus(image, y, radius_px, prior.sharpest_px.to(y.device), strength)
+    radius_px = told_by_depth(radius_px, prior.radius_of(disparity))
+    kept = keep_focus(image, y, radius_px, prior.sharpest_px, strength)
     return replace(restored, core=kept[(0, slice(None), rows, columns)].cpu())
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.consistency import all_narrow, field_operator, first_guess, guess_level, left_alone
-from ssr_cli.diffusion.focus import told_by_depth
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine, refined_part
@@ -145,8 +144,8 @@ def restore_tile(
     anchor = anchor_of(work, y, state, prior, models)
     guess = _guess(anchor, state.noise, prior, models)
     doubt = part_of(state.confidence_px, there), part_of(anchor.noise, there)
-    radius_px = told_by_depth(state.radius_px, prior.radius_of(state.disparity))
-    radius_px, anchor = part_of(radius_px, there), anchor.part(there)
+    blur = part_of(state.radius_px, there), part_of(state.disparity, there)
+    anchor = anchor.part(there)
     del state
     _relieve(tile, models)
     with models.networks():
@@ -164,7 +163,7 @@ def restore_tile(
     image = image.clamp(0, 1)
     _relieve(tile, models)
     restored = held(image, anchor, nearer, models, options.consistency)
-    restored = refocused(restored, image, anchor.y, radius_px, prior, nearer, models, options.kept_blur)
+    restored = refocused(restored, image, anchor.y, *blur, prior, nearer, models, options.kept_blur)
     if delivery.invented:
         restored = with_split(restored, image, anchor.weights, nearer, models)
     return replace(restored, confidence=sure)

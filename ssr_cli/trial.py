@@ -93,29 +93,32 @@ def try_claim(
     power = spectra.periodograms(rgb, places, scale)
     sigma, ours = _noise_and_likelihoods(power, weights @ transfer(change), estimate_noise(rgb), scale)
 
-    def under(kernels: Tensor) -> Tensor:
+    def alone(atom: int) -> Tensor:
+        kernels = transfer()[atom : atom + 1].expand(len(weights), -1)
         return spectra.log_likelihoods(power, kernels, sigma, scale, spectra.BETAS)
 
-    def changed(further: spectra.Map) -> Tensor:
-        return under(weights @ transfer(spectra.after(further, change)))
-
     one = _best_single(power, transfer(), sigma, scale)
-    unblurred, single = (under(transfer()[n : n + 1].expand(len(weights), -1)) for n in (0, one))
+    unblurred, single = alone(0), alone(one)
     fit = torch.stack([spectra.misfit(power, table) for table in (ours, unblurred, single)]).min(0).values
     told = fit < _EXPLAINED
     if int(told.sum()) < _LEAST:
         return Verdict("not tested", f"Fewer than {_LEAST} patches are explained by any kernel.", int(told.sum()), {})
+    heard, claimed, places = power[told], weights[told], places[told]
+
+    def changed(further: spectra.Map) -> Tensor:
+        kernels = claimed @ transfer(spectra.after(further, change))
+        return spectra.log_likelihoods(heard, kernels, sigma, scale, spectra.BETAS)
+
     turns = [changed(spectra.stretched(n * math.pi / 4, _STRETCH)) for n in range(4)]
     rivals = {
         "narrower": changed(spectra.zoomed(1 / math.sqrt(1.4))),
         "rotated": changed(spectra.QUARTER_TURN),
-        "bicubic": unblurred,
-        "best single kernel": single,
+        "stretched": _best_turns(torch.stack(turns), places),
+        "bicubic": unblurred[:, told],
+        "best single kernel": single[:, told],
     }
-    rivals = {name: table[:, told] for name, table in rivals.items()}
-    rivals["stretched"] = _best_turns(torch.stack(turns)[..., told], places[told])
     advantage = {name: spectra.advantage(ours[:, told], theirs) for name, theirs in rivals.items()}
-    return _judged(advantage, int(told.sum()), dictionary.names[one])
+    return _judged(advantage, len(places), dictionary.names[one])
 
 
 #: Kernels of patches as weights (P, L) over the dictionary, and how they are mapped.

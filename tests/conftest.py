@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -14,6 +15,7 @@ from ssr_cli.models.depth import DepthConfig
 from ssr_cli.models.restorer import RestorerConfig
 from ssr_cli.models.svkr import SvkrConfig
 from ssr_cli.suite import Models, Suite, SuiteConfig, load_models
+from ssr_cli.training.pool import ScenePool
 from ssr_cli.weights import Checkpoint
 
 # a busy machine is no defect
@@ -37,6 +39,22 @@ def tiny_suite(seed: int = 0, config: SuiteConfig = TINY) -> Suite:
         if value.ndim == 4 and not value.any():
             torch.nn.init.normal_(value, 0.0, 0.05)
     return suite
+
+
+class NoisePool(ScenePool):
+    """A pool of six scenes of noise, on any device: "meta", where every place that forgets to move a tensor fails."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        torch.manual_seed(0)
+        self.device = torch.device(device)
+        self.processed = 0.5
+        self.scenes, self.kept = ((np.arange(n, n + 3), np.arange(n, n + 3)) for n in (0, 3))
+        self.variance = np.ones((6, 32, 32), np.float16)
+        channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
+        self.data = {
+            k: torch.rand(6, c, *[128 if k == "hr" else 32] * 2, device=self.device) for k, c in channels.items()
+        }
+        self.data["hr"] = (255 * self.data["hr"]).byte()
 
 
 @pytest.fixture(autouse=True)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from ssr_cli.suite import Suite
 from ssr_cli.training.options import TrainOptions
-from ssr_cli.training.pool import ScenePool
 from ssr_cli.training.stage_distil import DistilStage
-from tests.conftest import TINY, tiny_suite
+from tests.conftest import TINY, NoisePool, tiny_suite
 
 SMALLER = replace(
     TINY,
@@ -22,25 +20,8 @@ SMALLER = replace(
 OPTIONS = TrainOptions(stage="distil", batch=2, crop=16)
 
 
-class _Pool(ScenePool):
-    """Scenes of noise."""
-
-    def __init__(self) -> None:
-        self.device = torch.device("cpu")
-        self.processed = 0.5
-        self.scenes = self.kept = (np.arange(3), np.arange(3, 6))
-        self.variance = np.ones((6, 32, 32), np.float16)
-        channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
-        generator = torch.Generator().manual_seed(0)
-        self.data = {
-            k: torch.rand(6, c, *([128] * 2 if k == "hr" else [32] * 2), generator=generator)
-            for k, c in channels.items()
-        }
-        self.data["hr"] = (255 * self.data["hr"]).byte()
-
-
 def _stage(student: Suite) -> DistilStage:
-    return DistilStage(student, tiny_suite(), _Pool(), OPTIONS)
+    return DistilStage(student, tiny_suite(), NoisePool(), OPTIONS)
 
 
 @pytest.mark.parametrize("t", [None, torch.tensor([0.3, 0.9])])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssr_cli.growth import begun_from, grown
-from ssr_cli.models.blocks import UNet, in_strips, narrowing
+from ssr_cli.models.blocks import UNet, everywhere, in_strips, narrowing
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite, load_models
@@ -93,9 +93,8 @@ def test_a_round_speaks_of_every_pixel_and_of_none_beside_it(stride: int) -> Non
     suite = tiny_suite(config=replace(TINY, svkr=replace(TINY.svkr, stride=stride)))
     slope = torch.arange(64.0).expand(1, 1, 64, 64)
     inner = (..., slice(8, -8))
-    turn = suite.svkr.rounds[0]
     cells = torch.nn.functional.avg_pool2d(slope, stride)
-    assert torch.allclose(turn._everywhere(cells)[inner], slope[inner], atol=1e-4)
+    assert torch.allclose(everywhere(cells, suite.svkr.rounds[0].stride)[inner], slope[inner], atol=1e-4)
     layer = narrowing(1, 1, stride)
     torch.nn.init.constant_(layer.weight, 1 / (stride + 2) ** 2)
     torch.nn.init.zeros_(layer.bias)

@@ -30,7 +30,7 @@ from ssr_cli.training.stage_refiner import RefinerStage, refined_errors
 from ssr_cli.training.stage_restorer import RestorerStage
 from ssr_cli.training.stage_svkr import SvkrStage
 from ssr_cli.weights import load_checkpoint
-from tests.conftest import TINY, tiny_suite
+from tests.conftest import TINY, NoisePool, tiny_suite
 
 
 @pytest.fixture(scope="module")
@@ -438,21 +438,6 @@ def test_the_schedule_warms_up_and_ends_low() -> None:
     assert rates[-1] == pytest.approx(0.02, rel=0.01)
 
 
-class _MetaPool(pool.ScenePool):
-    """A pool on a device that is not the CPU: every place that forgets to move a tensor fails."""
-
-    def __init__(self) -> None:
-        self.device = torch.device("meta")
-        self.processed = 0.5
-        self.scenes = self.kept = (np.arange(3), np.arange(3))
-        channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}
-        sides = {"hr": 128}
-        self.variance = np.ones((6, 32, 32), np.float16)
-        self.data = {
-            k: torch.zeros(6, c, sides.get(k, 32), sides.get(k, 32), device=self.device) for k, c in channels.items()
-        }
-
-
 @pytest.mark.parametrize("stage", ["svkr", "refiner", "restorer", "flow", "distil"])
 def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
     """What runs on "meta" without mixing devices runs on CUDA; autocast does not know that device."""
@@ -460,11 +445,11 @@ def test_a_step_stays_on_its_device(stage: str, monkeypatch) -> None:
     suite = tiny_suite().to("meta")
     options = TrainOptions(stage=stage, batch=2, crop=16)
     made = {
-        "svkr": lambda: SvkrStage(suite.svkr, _MetaPool(), options),
-        "refiner": lambda: RefinerStage(suite.svkr, _MetaPool(), options),
-        "restorer": lambda: RestorerStage(suite, _MetaPool(), options),
-        "flow": lambda: FlowStage(suite, _MetaPool(), options),
-        "distil": lambda: DistilStage(suite, tiny_suite().to("meta"), _MetaPool(), options),
+        "svkr": lambda: SvkrStage(suite.svkr, NoisePool("meta"), options),
+        "refiner": lambda: RefinerStage(suite.svkr, NoisePool("meta"), options),
+        "restorer": lambda: RestorerStage(suite, NoisePool("meta"), options),
+        "flow": lambda: FlowStage(suite, NoisePool("meta"), options),
+        "distil": lambda: DistilStage(suite, tiny_suite().to("meta"), NoisePool("meta"), options),
     }[stage]()
     loss, _ = made.loss(0)
     loss.backward()
@@ -496,9 +481,9 @@ def test_the_module_takes_every_option_of_the_command() -> None:
 def test_svkr_and_its_refiner_learn_apart() -> None:
     suite = tiny_suite()
     refiner, every = set(suite.svkr.refiner.parameters()), set(suite.svkr.parameters())
-    SvkrStage(suite.svkr, _MetaPool(), TrainOptions(stage="svkr"))
+    SvkrStage(suite.svkr, NoisePool("meta"), TrainOptions(stage="svkr"))
     assert {p for p in every if p.requires_grad} == every - refiner
-    RefinerStage(suite.svkr, _MetaPool(), TrainOptions(stage="refiner"))
+    RefinerStage(suite.svkr, NoisePool("meta"), TrainOptions(stage="refiner"))
     assert {p for p in every if p.requires_grad} == refiner
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, conv3, local_gradient
+from ssr_cli.models.blocks import ResBlock, conv3, everywhere, local_gradient
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 
@@ -126,8 +126,9 @@ class Amf(nn.Module):
         seen = self.photo(y - 0.5)
         disparity = state.disparity
         lens = prior.radius_of(disparity) / 4
-        depth = self.depth(self._at_places(disparity - 0.5, local_gradient(disparity), lens))
-        facts = self._at_places(state.code, state.radius_px / 4, state.confidence_px.log(), state.noise.log() / 4)
+        depth = self.depth(self._at_places(torch.cat([disparity - 0.5, local_gradient(disparity), lens], 1)))
+        local = [state.code, state.radius_px / 4, state.confidence_px.log(), state.noise.log() / 4]
+        facts = self._at_places(torch.cat(local, 1))
         camera = torch.cat([prior.gain, prior.processed[:, None] - 0.5], 1)
         camera = camera[:, :, None, None].expand(-1, -1, *facts.shape[-2:])
         kernel = self.kernel(torch.cat([facts, camera], 1))
@@ -139,22 +140,15 @@ class Amf(nn.Module):
         photo, depth, kernel = tokens.chunk(3, 1)
         first, second, third = gates.to(tokens.dtype).chunk(3, 1)
         h = (photo * first).addcmul(depth, second).addcmul(kernel, third)
-        everywhere = self._everywhere(gates)
+        gates = everywhere(gates, self.config.stride)
         if self.config.stride > 1:
-            h = self._everywhere(h - near * first).addcmul(seen, everywhere[:, :1].to(seen.dtype))
+            h = everywhere(h - near * first, self.config.stride).addcmul(seen, gates[:, :1].to(seen.dtype))
         pyramid: list[Tensor] = []
         for level in list(self.levels)[:levels]:
             h = F.silu(level(h))
             pyramid.append(h)
-        return Fused(pyramid, everywhere)
+        return Fused(pyramid, gates)
 
-    def _at_places(self, *planes: Tensor) -> Tensor:
-        """Planes side by side, each place the mean of its LR pixels."""
-        together = planes[0] if len(planes) == 1 else torch.cat(planes, 1)
-        return together if self.config.stride == 1 else F.avg_pool2d(together, self.config.stride)
-
-    def _everywhere(self, plane: Tensor) -> Tensor:
-        """What places say, at every LR pixel."""
-        if self.config.stride == 1:
-            return plane
-        return F.interpolate(plane, scale_factor=float(self.config.stride), mode="bilinear", align_corners=False)
+    def _at_places(self, planes: Tensor) -> Tensor:
+        """Each place the mean of its LR pixels."""
+        return planes if self.config.stride == 1 else F.avg_pool2d(planes, self.config.stride)

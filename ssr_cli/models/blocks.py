@@ -188,6 +188,13 @@ def upscale_bicubic(y: Tensor, scale: int) -> Tensor:
     return F.interpolate(y.float(), scale_factor=float(scale), mode="bicubic", align_corners=False)
 
 
+def everywhere(plane: Tensor, stride: int) -> Tensor:
+    """What places `stride` LR pixels apart say, (B, C, h / stride, w / stride), at every LR pixel, (B, C, h, w)."""
+    if stride == 1:
+        return plane
+    return F.interpolate(plane, scale_factor=float(stride), mode="bilinear", align_corners=False)
+
+
 def local_gradient(plane: Tensor) -> Tensor:
     """Absolute forward differences (B, 2, h, w) of (B, 1, h, w), zero at the far border."""
     dy = F.pad(plane[:, :, 1:] - plane[:, :, :-1], (0, 0, 0, 1))

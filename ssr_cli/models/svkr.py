@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, UNet, in_strips, local_gradient, narrowing
+from ssr_cli.models.blocks import ResBlock, UNet, everywhere, in_strips, local_gradient, narrowing
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.refiner import DepthRefiner, Opinion, second_opinion
 from ssr_cli.models.spectral import PLANES, spectral_cues
@@ -172,15 +172,11 @@ class Refinement(nn.Module):
         confidence = F.softplus(doubt) + 0.02
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
         planes = (weights, new_code, covariance, confidence, noise, gain, F.softplus(trust) + 1e-3)
-        weights, new_code, covariance, confidence, noise, gain, trust = (self._everywhere(plane) for plane in planes)
+        weights, new_code, covariance, confidence, noise, gain, trust = (
+            everywhere(plane, self.stride) for plane in planes
+        )
         radius = blur_radius(covariance)
         return RoundState(weights, new_code, covariance, radius, confidence, noise, depth, gain, trust)
-
-    def _everywhere(self, plane: Tensor) -> Tensor:
-        """What a round says, at every LR pixel."""
-        if self.stride == 1:
-            return plane
-        return F.interpolate(plane, scale_factor=float(self.stride), mode="bilinear", align_corners=False)
 
 
 def blur_radius(covariance: Tensor) -> Tensor:

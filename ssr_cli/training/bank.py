@@ -55,6 +55,18 @@ class Bank(Generic[D]):
         return batch
 
 
+def bank_by(drawn: Callable[[int, tuple[int, ...]], D], options: TrainOptions, stage: int) -> Bank[D]:
+    """The bank of a stage.
+
+    Args:
+        drawn: makes so many crops by a seed.
+        options: batch and seed.
+        stage: its number, so that no two stages see the same crops.
+    """
+    count, seed = BATCHES * options.batch, (options.seed, stage)
+    return Bank(lambda n: drawn(count, (*seed, n)), options.batch, (*seed, 1))
+
+
 def bank_of(
     suite: Suite, pool: ScenePool, options: TrainOptions, stage: int, dropping: bool = False
 ) -> Bank[tuple[Crops, Conditions]]:
@@ -64,21 +76,20 @@ def bank_of(
         suite: whose SVKR is asked.
         pool: of scenes.
         options: batch, crop and seed.
-        stage: its number, so that no two stages see the same crops.
+        stage: see `bank_by`.
         dropping: whether modalities may be missing.
     """
-    count, side = BATCHES * options.batch, options.crop
 
-    def drawn(n: int) -> tuple[Crops, Conditions]:
-        return draw(suite, pool, count, side, (options.seed, stage, n), dropping, each_gives=CROPS_OF_EACH)
+    def drawn(count: int, seed: tuple[int, ...]) -> tuple[Crops, Conditions]:
+        return draw(suite, pool, count, options.crop, seed, dropping, each_gives=CROPS_OF_EACH)
 
-    return Bank(drawn, options.batch, (options.seed, stage, 1))
+    return bank_by(drawn, options, stage)
 
 
 def _row(value: Any, i: int) -> Any:
     """Row i of a tensor, or of every tensor of a record or of several."""
-    if isinstance(value, tuple):
-        return tuple(_row(part, i) for part in value)
+    if isinstance(value, tuple | list):
+        return type(value)(_row(part, i) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
         return type(value)(**{f.name: _row(getattr(value, f.name), i) for f in fields(value)})
     return None if value is None else value[i]
@@ -87,8 +98,8 @@ def _row(value: Any, i: int) -> Any:
 def _stacked(rows: Sequence[Any]) -> Any:
     """The inverse: rows as one batch."""
     first = rows[0]
-    if isinstance(first, tuple):
-        return tuple(_stacked(parts) for parts in zip(*rows, strict=True))
+    if isinstance(first, tuple | list):
+        return type(first)(_stacked(parts) for parts in zip(*rows, strict=True))
     if is_dataclass(first) and not isinstance(first, type):
         return type(first)(**{f.name: _stacked([getattr(row, f.name) for row in rows]) for f in fields(first)})
     return None if first is None else torch.stack(list(rows))

@@ -40,7 +40,7 @@ def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[s
             continue
         state = torch.load(state_file(options, name), map_location="cpu", weights_only=True)
         stages[name] = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 1)}
-        if name == "joint" and kept:
+        if name in _TOGETHER and kept:
             stages[name]["share_of_begun_from"] = kept
         elif name in kept:
             stages[name]["share_of_begun_from"] = kept[name]

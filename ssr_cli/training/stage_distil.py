@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.amf import Fused
 from ssr_cli.suite import Suite
-from ssr_cli.training.bank import BATCHES, CROPS_OF_EACH, Bank
+from ssr_cli.training.bank import CROPS_OF_EACH, Bank, bank_by
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
@@ -31,19 +31,17 @@ _AT_START, _LATEST = 0.6, 0.95
 
 @dataclass(frozen=True)
 class Answer:
-    """What AMF, restorer and flow make of crops.
+    """What AMF and restorer make of crops.
 
     Attributes:
         mean: (B, 3, H, W), of which nothing was taken back.
         features: (B, C, h, w) of the restorer.
-        pyramid: AMF's condition, level by level.
-        gates: (B, 3, h, w) of AMF.
+        fused: AMF's condition.
     """
 
     mean: Tensor
     features: Tensor
-    pyramid: tuple[Tensor, ...]
-    gates: Tensor
+    fused: Fused
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,7 @@ class DistilStage:
         self.trained.requires_grad_(True).train()
         taught = [net for s in (suite, teacher) for net in (s.amf, s.restorer, s.flow)]
         self.networks: tuple[nn.Module, ...] = (teacher.svkr.encoder, *taught)
-        count = BATCHES * options.batch
-        draw = lambda n: self._drawn(count, (options.seed, 5, n))  # noqa: E731
-        self.bank: Bank[Batch] = Bank(draw, options.batch, (options.seed, 5, 1))
+        self.bank: Bank[Batch] = bank_by(self._drawn, options, 5)
 
     def _drawn(self, count: int, seed: tuple[int, ...], validation: bool = False) -> Batch:
         each = 2 if validation else CROPS_OF_EACH
@@ -122,7 +118,7 @@ class DistilStage:
         # The path begins at one's own mean, which the teacher's mean alone trains.
         reached = _end(self.suite, crops, told, replace(found, mean=found.mean.detach()), *on_path)
         mean, flow = _apart(found.mean, wanted.mean), _apart(reached, end)
-        gates = (found.gates - wanted.gates).square().mean()
+        gates = (found.fused.gates - wanted.fused.gates).square().mean()
         figures = {"mean_255": _rms(mean), "flow_255": _rms(flow), "gates": gates}
         return (mean + _SAME).log().mean() + (flow + _SAME).log().mean() + _GATES * gates, figures
 
@@ -141,7 +137,7 @@ def _answer(suite: Suite, crops: Crops, told: Conditions) -> Answer:
     """What AMF and restorer make of crops."""
     fused = suite.amf(crops.lr, told.state, told.prior, told.drop)
     mean, features = suite.restorer(crops.lr, fused, told.guess)
-    return Answer(mean, features, tuple(fused.pyramid), fused.gates)
+    return Answer(mean, features, fused)
 
 
 def _end(
@@ -160,7 +156,7 @@ def _end(
         t = point.new_zeros(len(point))
     else:
         point = torch.lerp(point, towards, t.view(-1, 1, 1, 1))
-    end: Tensor = suite.flow(point, t, mean, answer.features, Fused(list(answer.pyramid), answer.gates))
+    end: Tensor = suite.flow(point, t, mean, answer.features, answer.fused)
     return end
 
 

@@ -19,6 +19,7 @@ from ssr_cli.training.pool import ScenePool
 from ssr_cli.training.stage_restorer import psnr
 from ssr_cli.training.surroundings import draw, frozen_mean
 from ssr_cli.training.texture import texture_distance
+from ssr_cli.training.validation import CROPS, mean_figures
 
 #: Share of batches that are at t = 0 altogether, where one-step results come from; of the others, the share of crops
 #: that are, and of those that lead to the net's own answer.
@@ -123,22 +124,23 @@ class FlowStage:
 
     def validate(self) -> dict[str, float]:
         """See `Stage`: PSNR and LPIPS of 64 held-out crops at 1 and 2 steps, and of the mean."""
-        sums: dict[str, float] = {}
-        for i in range(4):
+
+        def figures(i: int) -> dict[str, float]:
+            found: dict[str, float] = {}
             with torch.autocast(self.pool.device.type, torch.bfloat16):
-                crops, conditions = draw(self.suite, self.pool, 16, self.options.crop, (99, i), validation=True)
+                crops, conditions = draw(self.suite, self.pool, CROPS, self.options.crop, (99, i), validation=True)
                 mean, features, fused = frozen_mean(self.suite, crops, conditions)
                 noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(i)).to(mean)
                 results = {0: mean}
                 for steps in (1, 2):
-                    model = lambda z, t: self.suite.flow(z, t, mean, features, fused)  # noqa: B023, E731
+                    model = lambda z, t: self.suite.flow(z, t, mean, features, fused)  # noqa: E731
                     results[steps] = sample(model, mean + self.suite.flow.config.noise * noise, steps)
                 for steps, image in results.items():
-                    figures = {f"psnr@{steps}": psnr(image, crops.hr)}
-                    figures[f"texture@{steps}"] = float(texture_distance(image, crops.hr))
-                    figures[f"patterns@{steps}"] = float(pattern_distance(image, crops.hr))
+                    found[f"psnr@{steps}"] = psnr(image, crops.hr)
+                    found[f"texture@{steps}"] = float(texture_distance(image, crops.hr))
+                    found[f"patterns@{steps}"] = float(pattern_distance(image, crops.hr))
                     if self.lpips is not None:
-                        figures[f"lpips@{steps}"] = float(self.lpips(image.clamp(0, 1), crops.hr).mean())
-                    for key, value in figures.items():
-                        sums[key] = sums.get(key, 0.0) + value / 4
-        return sums
+                        found[f"lpips@{steps}"] = float(self.lpips(image.clamp(0, 1), crops.hr).mean())
+            return found
+
+        return mean_figures(figures)

@@ -11,7 +11,7 @@ from ssr_cli.evaluation.metrics import depth_edges
 from ssr_cli.models.refiner import Opinion, second_opinion
 from ssr_cli.models.svkr import Refining, Svkr, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.training.bank import BATCHES, Bank
+from ssr_cli.training.bank import Bank, bank_by
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.fitted import fitted
 from ssr_cli.training.given_depth import given_depth
@@ -66,16 +66,14 @@ class RefinerStage:
         self.pool = pool
         self.options = options
         self.dictionary = default_dictionary()
-        count = BATCHES * options.batch
-        draw = lambda n: self._drawn(count, (options.seed, 4, n))  # noqa: E731
-        self.bank: Bank[Batch] = Bank(draw, options.batch, (options.seed, 4, 1))
+        self.bank: Bank[Batch] = bank_by(self._drawn, options, 4)
 
     def _drawn(self, count: int, seed: tuple[int, ...], validation: bool = False) -> Batch:
         crops = self.pool.crops(count, self.options.crop, seed, validation)
         given, truth = given_depth(crops, (*seed, 7), _ESTIMATED, _SINGLE)
         opinion = second_opinion(crops.lr, given, crops.estimated)
         with torch.no_grad():
-            features = self.svkr.begin(crops.lr, given, crops.processed).features
+            features = self.svkr.begin(crops.lr, given, crops.processed, opinion=opinion).features
         return crops.lr, features, given, opinion, truth, crops.processed
 
     def _run(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

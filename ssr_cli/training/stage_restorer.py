@@ -12,6 +12,7 @@ from ssr_cli.training.critic import Adversary
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.surroundings import Conditions, draw
+from ssr_cli.training.validation import CROPS, mean_figures
 
 #: Mean squared error, encoded units, below which a crop is as good as perfect.
 _PERFECT = (3 / 255) ** 2
@@ -80,10 +81,11 @@ class RestorerStage:
         """See `Stage`: PSNR of 64 held-out crops beside bicubic's."""
         from ssr_cli.models.blocks import upscale_bicubic
 
-        ours = bicubic = 0.0
-        for i in range(4):
+        def figures(i: int) -> dict[str, float]:
             with torch.autocast(self.pool.device.type, torch.bfloat16):
-                crops, told = draw(self.suite, self.pool, 16, self.options.crop, (99, i), validation=True)
-                ours += psnr(self.mean(crops, told)[0], crops.hr) / 4
-            bicubic += psnr(upscale_bicubic(crops.lr, 4), crops.hr) / 4
-        return {"psnr": ours, "bicubic": bicubic, "gain": ours - bicubic}
+                crops, told = draw(self.suite, self.pool, CROPS, self.options.crop, (99, i), validation=True)
+                ours = psnr(self.mean(crops, told)[0], crops.hr)
+            bicubic = psnr(upscale_bicubic(crops.lr, 4), crops.hr)
+            return {"psnr": ours, "bicubic": bicubic, "gain": ours - bicubic}
+
+        return mean_figures(figures)

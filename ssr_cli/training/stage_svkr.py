@@ -11,7 +11,7 @@ from ssr_cli.models.svkr import RoundState, Svkr, blur_radius
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
-from ssr_cli.training.bank import BATCHES, Bank
+from ssr_cli.training.bank import Bank, bank_by
 from ssr_cli.training.critic import Adversary
 from ssr_cli.training.given_depth import given_depth
 from ssr_cli.training.options import TrainOptions
@@ -42,9 +42,8 @@ class SvkrStage:
         self.pool = pool
         self.options = options
         self.dictionary = default_dictionary()
-        seed, count = options.seed, BATCHES * options.batch
-        draw = lambda n: pool.crops(count, options.crop, (seed, 1, n))  # noqa: E731
-        self.bank: Bank[Crops] = Bank(draw, options.batch, (seed, 1, 1))
+        drawn = lambda count, seed: pool.crops(count, options.crop, seed)  # noqa: E731
+        self.bank: Bank[Crops] = bank_by(drawn, options, 1)
         self.components, self.mapping = reduced_basis(self.dictionary.atoms, _RANK)
 
     def explain(self, crops: Crops, states: list[RoundState]) -> list[Tensor]:

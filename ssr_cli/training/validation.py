@@ -10,7 +10,7 @@ from torch import Tensor
 _BATCHES, CROPS = 4, 16
 
 
-def mean_figures(of: Callable[[int], Mapping[str, Tensor]]) -> dict[str, float]:
+def mean_figures(of: Callable[[int], Mapping[str, Tensor | float]]) -> dict[str, float]:
     """The means of named figures over 64 held-out crops.
 
     Args:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ssr_cli.diffusion.colour import keep_colour
-from ssr_cli.diffusion.consistency import field_operator, project, residual
+from ssr_cli.diffusion.consistency import colours_told, project, residual
 from ssr_cli.diffusion.focus import keep_focus, told_by_depth
 from ssr_cli.diffusion.invented import Split, split
 from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.suite import Models
 from ssr_cli.tiling import Tile, part_of
 
@@ -78,25 +79,23 @@ class Anchor:
     Attributes:
         y: (1, 3, h, w), the photo, encoded.
         before: (1, 3, h, w), the photo as it was before the camera sharpened it.
-        weights: (1, L, h, w) of SVKR's last round.
+        operator: A by SVKR's last round.
         noise: (1, 1, h, w), see `consistency.left_alone`.
         grain: (1,), standard deviation of the photo's own noise, encoded units.
         processed: probability that these are a camera's pixels, which it processed.
-        narrow: whether no kernel of the photo is wide.
     """
 
     y: Tensor
     before: Tensor
-    weights: Tensor
+    operator: SpatiallyVariantBlur
     noise: Tensor
     grain: Tensor
     processed: float
-    narrow: bool
 
     def part(self, box: tuple[slice, slice]) -> Anchor:
         """That of a part of the tile, given in LR pixels."""
-        y, before, weights, noise = (part_of(p, box) for p in (self.y, self.before, self.weights, self.noise))
-        return replace(self, y=y, before=before, weights=weights, noise=noise)
+        y, before, noise = (part_of(plane, box) for plane in (self.y, self.before, self.noise))
+        return replace(self, y=y, before=before, operator=self.operator.part(box), noise=noise)
 
 
 def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str) -> Restored:
@@ -112,11 +111,11 @@ def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str
     core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
         return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
-    operator = field_operator(to.weights, models.dictionary, models.precision, to.narrow)
-    projected = project(image, to.before, operator, to.noise, grain=to.grain)
+    colours = colours_told(to.processed, models.suite.config.consistency)
+    projected = project(image, to.before, to.operator, to.noise, grain=to.grain, colours=colours)
     picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
     inner = (..., *tile.inner())
-    unexplained, left = projected.before[inner], residual(picture, to.before, operator)[inner]
+    unexplained, left = projected.before[inner], residual(picture, to.before, to.operator)[inner]
     return Restored(picture[core].cpu(), _energy(unexplained), _energy(left), left.numel())
 
 
@@ -160,19 +159,21 @@ def refocused(
     return replace(restored, core=kept[(0, slice(None), rows, columns)].cpu())
 
 
-def with_split(restored: Restored, around: Tensor, weights: Tensor, tile: Tile, models: Models) -> Restored:
+def with_split(
+    restored: Restored, around: Tensor, operator: SpatiallyVariantBlur, tile: Tile, models: Models
+) -> Restored:
     """A finished tile with what of it was invented.
 
     Args:
         restored: the tile.
         around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
-        weights: (1, L, h, w) of SVKR's last round.
+        operator: A by SVKR's last round.
         tile: whose core it is.
-        models: whose dictionary is used.
+        models: for the scale.
     """
     inner = (..., *tile.inner(models.dictionary.scale))
     image = around.clone()
     image[inner] = restored.core.to(image)
-    parts = split(image, field_operator(weights, models.dictionary))
+    parts = split(image, operator.exact)
     energy = Split(parts.determined[inner], parts.invented[inner]).energy
     return replace(restored, invented=parts.invented[inner][0].cpu(), energy=energy)

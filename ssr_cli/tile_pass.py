@@ -165,7 +165,7 @@ def restore_tile(
     restored = held(image, anchor, nearer, models, options.consistency)
     restored = refocused(restored, image, anchor.y, *blur, prior, nearer, models, options.kept_blur)
     if delivery.invented:
-        restored = with_split(restored, image, anchor.weights, nearer, models)
+        restored = with_split(restored, image, anchor.operator, nearer, models)
     return replace(restored, confidence=sure)
 
 
@@ -176,19 +176,17 @@ def anchor_of(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, model
     return Anchor(
         y=y,
         before=desharpen(y, prior.gain),
-        weights=state.weights,
+        operator=field_operator(state.weights, models.dictionary, models.precision, all_narrow(prior.widest_px)),
         noise=noise,
         grain=grain,
         processed=float(prior.processed),
-        narrow=all_narrow(prior.widest_px),
     )
 
 
 def _guess(to: Anchor, unexplained: Tensor, prior: PhotoPrior, models: Models) -> Tensor:
     """The first guess of a tile, (1, 1, h s, w s)."""
     level = guess_level(unexplained, prior.processed, models.suite.config.consistency)
-    operator = field_operator(to.weights, models.dictionary, models.precision, to.narrow)
-    return first_guess(to.before, operator, level)
+    return first_guess(to.before, to.operator, level)
 
 
 def _expected(

@@ -37,7 +37,7 @@ def _suite() -> Suite:
 def _encoder(suite: Suite) -> tuple[nn.Module, Callable[[], Tensor]]:
     planes = torch.rand(2, suite.svkr.encoder.stem.in_channels, 16, 16)
     assert planes.shape[1] > CUES
-    return suite.svkr.encoder, lambda: suite.svkr.encoder(planes)
+    return suite.svkr.encoder, lambda: suite.svkr.encoder([planes])
 
 
 def _round(suite: Suite) -> tuple[nn.Module, Callable[[], Tensor]]:

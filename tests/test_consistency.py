@@ -14,6 +14,7 @@ from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur
+from ssr_cli.physics.spectra import luma_of
 from ssr_cli.synthesis.demo import render_demo
 
 DICTIONARY = default_dictionary()
@@ -170,3 +171,19 @@ def test_a_tile_is_corrected_again_as_the_whole_is() -> None:
     right = project(begin[..., 64:], y[..., 16:], part, noise[..., 16:]).image
     assert float((whole[..., :64] - left[..., :64]).abs().max()) < 1 / 255
     assert float((whole[..., 128:] - right[..., 64:]).abs().max()) < 1 / 255
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_without_colours_light_alone_is_corrected_and_explains_as_much_of_it(kernel: str) -> None:
+    x, operator = _scene(0), _operator(kernel)
+    y = _seen(x, operator)
+    begin, level = upscale_bicubic(y, 4).clamp(0.05, 0.95), _level(2)  # nothing is cut off, nothing corrected again
+    every, light = (project(begin, y, operator, level, colours=colours).image for colours in (True, False))
+    before, after, wholly = (luma_of(residual(image, y, operator)).square().mean() for image in (begin, light, every))
+    assert float(after) < 0.6 * float(before)
+    assert float(after) < 1.3 * float(wholly)
+    moved = srgb_to_linear(light) - srgb_to_linear(begin)
+    inside = (light > 0.001) & (light < 0.999)
+    alike = inside.all(1, keepdim=True).expand_as(moved)
+    assert torch.allclose(moved[alike], moved[:, :1].expand_as(moved)[alike], atol=1e-5)
+    assert float(moved.abs().max()) > 0.01

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssr_cli.growth import begun_from, grown
-from ssr_cli.models.blocks import UNet, everywhere, in_strips, narrowing
+from ssr_cli.models.blocks import UNet, everywhere, narrowing
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite, load_models
@@ -24,9 +24,9 @@ def test_a_net_with_more_blocks_answers_as_the_smaller_one_did() -> None:
         torch.nn.init.normal_(value, 0, 0.2)
     large.load_state_dict(begun_from(small.state_dict(), large.state_dict()))
     x = torch.rand(1, 5, 16, 16)
-    assert torch.allclose(small(x), large(x), atol=1e-6)
+    assert torch.allclose(small([x]), large([x]), atol=1e-6)
     # and its new blocks can learn
-    large(x).square().mean().backward()
+    large([x]).square().mean().backward()
     assert bool(large.up_blocks[0][3].conv2.weight.grad.any())
 
 
@@ -50,25 +50,6 @@ def test_training_begins_anew_where_convolutions_cover_other_places() -> None:
     assert begun[enter].shape[-1] == 6
     assert bool(begun[enter].any())
     assert torch.equal(begun["svkr.encoder.stem.weight"], every.state_dict()["svkr.encoder.stem.weight"])
-
-
-@pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize("height", [1, 63, 64, 65, 128, 200])
-def test_a_convolution_in_strips_is_that_of_the_whole(height: int, stride: int) -> None:
-    torch.manual_seed(1)
-    layer, x = narrowing(7, 5, stride), torch.rand(2, 7, height * stride, 8)
-    planes = [x[:, :3], x[:, 3:]]
-    with torch.inference_mode():
-        expected = layer(x)
-    asked: list[int] = []
-    layer.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0].shape[-2]))
-    with torch.inference_mode():
-        strips = in_strips(layer, planes)
-        assert torch.allclose(strips, expected, atol=1e-6)
-    assert max(asked) <= 66 * stride
-    whole = in_strips(layer, planes)  # with gradients there is nothing to save
-    assert asked[-1] == height * stride
-    assert whole.requires_grad
 
 
 def test_rounds_of_a_checkpoint_before_they_had_a_stride_answer_as_they_did() -> None:

@@ -216,12 +216,15 @@ def test_noise_belongs_to_places_and_is_normal() -> None:
     whole = place_noise(7, 0, 0, 200, 300)
     part = place_noise(7, 50, 80, 30, 40)
     assert torch.equal(part, whole[..., 50:80, 80:120])
+    for left, width in ((81, 39), (81, 40), (80, 1), (83, 1)):  # columns come in pairs, and are not cut by them
+        assert torch.equal(place_noise(7, 50, left, 30, width), whole[..., 50:80, left : left + width])
     assert float(whole.mean()) == pytest.approx(0, abs=0.01)
     assert float(whole.std()) == pytest.approx(1, abs=0.01)
     assert not torch.equal(whole, place_noise(8, 0, 0, 200, 300))
     for dy, dx in ((0, 1), (1, 0), (1, 1)):
         a, b = whole[..., : 200 - dy, : 300 - dx], whole[..., dy:, dx:]
         assert abs(float((a * b).mean())) < 0.012
+        assert abs(float((a.square() * b.square()).mean()) - 1) < 0.03
     assert abs(float((whole[:, 0] * whole[:, 1]).mean())) < 0.012
     kurtosis = float(whole.pow(4).mean())
     assert kurtosis == pytest.approx(3, abs=0.1)

@@ -204,6 +204,23 @@ def test_noise_estimate(sigma: float) -> None:
     assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.15)
 
 
+def test_the_operator_of_a_part_is_a_part_of_the_operator() -> None:
+    """With its rough version and what it keeps of it, but not with how often border pixels of the whole are seen."""
+    fields = _field(len(DICTIONARY.names), 12, 10).float()
+    whole = SpatiallyVariantBlur(DICTIONARY.atoms, fields, 4)
+    whole = SpatiallyVariantBlur(DICTIONARY.atoms, fields, 4, rough=whole)
+    box = (slice(2, 10), slice(4, 10))
+    part, anew = whole.part(box), SpatiallyVariantBlur(DICTIONARY.atoms, fields[(..., *box)], 4)
+    x = torch.rand(1, 3, 32, 24)
+    assert float(whole.coverage.sum()) > float(part.coverage.sum())
+    for mine in (part, part.rough):
+        assert torch.allclose(mine.forward(x), anew.forward(x), atol=1e-6)
+        assert torch.allclose(mine.coverage, anew.coverage, atol=1e-5)
+    assert whole.part((slice(None), slice(0, 10))) is whole
+    assert whole.exact.rough is not whole.rough
+    assert torch.equal(whole.exact.forward(torch.ones(1, 1, 48, 40)), whole.forward(torch.ones(1, 1, 48, 40)))
+
+
 @pytest.mark.parametrize("precision", [None, torch.float32, torch.bfloat16])
 def test_an_operator_is_gone_once_nobody_uses_it(precision: torch.dtype | None) -> None:
     """One that referred to itself stayed until garbage was collected, and large photos took 0.7 GB more."""

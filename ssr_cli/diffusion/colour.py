@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.diffusion.gauss import gaussian, reach_of
+from ssr_cli.diffusion.gauss import reach_of
 
 #: LR pixels over which means are kept: standard deviation of a Gaussian.
 _SIGMA = 5.0
@@ -32,17 +32,24 @@ _SLACK = 0.35 / 255
 _TURNS = 2
 
 
-def _mirrored(length: int, device: torch.device) -> Tensor:
-    """Where the values of an axis lie, however short, that is mirrored at its ends as far as the Gaussian reads."""
+def _averaging(length: int, like: Tensor) -> Tensor:
+    """Gaussian means along an axis as a matrix (length, length), mirrored at both ends however short it is.
+
+    A mean of all of the axis stays what it is. As a matrix, for a convolution of 31 places takes three times as long.
+    """
     reach = reach_of(_SIGMA)
-    places = torch.arange(-reach, length + reach, device=device) % (2 * length)
-    return torch.minimum(places, 2 * length - 1 - places)
+    steps = torch.arange(-reach, reach + 1, device=like.device)
+    bell = torch.exp(-0.5 * (steps.to(like) / _SIGMA).square())
+    places = (torch.arange(length, device=like.device)[:, None] + steps) % (2 * length)
+    places = torch.minimum(places, 2 * length - 1 - places)
+    empty = like.new_zeros(length, length)
+    return empty.scatter_add(1, places, (bell / bell.sum()).expand(length, -1))
 
 
 def _coarse(plane: Tensor) -> Tensor:
     """A Gaussian mean of (B, C, h, w); mirrored beyond the border, so that the mean of all of it stays what it is."""
     height, width = plane.shape[-2:]
-    return gaussian(plane[:, :, _mirrored(height, plane.device)][..., _mirrored(width, plane.device)], _SIGMA)
+    return _averaging(height, plane) @ plane @ _averaging(width, plane).mT
 
 
 def _comparable(y: Tensor) -> Tensor:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.blocks import UNet, conv3, zeroed
+from ssr_cli.models.blocks import UNet, conv3, in_cells, zeroed
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,11 @@ class Flow(nn.Module):
         self.config = config
         blocks = 3 * config.scale**2
         self.net = UNet(
-            2 * blocks + config.features + 1, config.widths, config.encoder, config.decoder, config.conditions
+            2 * blocks + config.features + 1,
+            config.widths,
+            config.encoder,
+            config.decoder,
+            config.conditions,
         )
         self.head = zeroed(conv3(config.widths[0], blocks))
 
@@ -64,13 +67,11 @@ class Flow(nn.Module):
         Returns:
             (B, 3, H, W), float32, encoded, not clipped.
         """
-        entered = self.net.stem(self._inputs(z, t, mean, features))
-        out = self.head(self.net.body(entered, fused.pyramid))
+        out = self.head(self.net(self._inputs(z, t, mean, features), fused.pyramid))
         return mean + F.pixel_shuffle(out.float(), self.config.scale)
 
-    def _inputs(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor) -> Tensor:
-        """All that the net sees on the LR grid but the condition, (B, inputs, h, w)."""
+    def _inputs(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor) -> list[Tensor]:
+        """All that the net sees on the LR grid but the condition, see `in_parts`."""
         s = self.config.scale
-        offset = F.pixel_unshuffle((z - mean) / self.config.noise, s)
-        time = t.view(-1, 1, 1, 1).expand(-1, 1, *offset.shape[-2:]).to(offset.dtype)
-        return torch.cat([offset, F.pixel_unshuffle(mean - 0.5, s), features.to(offset.dtype), time], 1)
+        offset = in_cells((z - mean) / self.config.noise, s)
+        return [offset, in_cells(mean - 0.5, s), features.to(offset.dtype), t.view(-1, 1, 1, 1).to(offset.dtype)]

@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
+from ssr_cli.models.blocks import mean_around
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.physics.projection import chebyshev
 
+#: Side of the neighbourhood whose mean is no detail, HR px.
+_DETAIL = 9
 #: Iterations of the split; with fewer, fine detail that the photo does determine counts as invented.
 _STEPS = 12
 
@@ -39,13 +42,8 @@ class Split:
     def energy(self) -> tuple[float, float]:
         """Sums of squares of the invented part, and of it and the detail that is determined together."""
         invented = float(self.invented.double().square().sum())
-        known = self.determined - _smooth(self.determined)
+        known = self.determined - mean_around(self.determined, _DETAIL)
         return invented, invented + float(known.double().square().sum())
-
-
-def _smooth(rgb: Tensor) -> Tensor:
-    """Mean over 9 x 9 pixels: what is left is no detail."""
-    return F.avg_pool2d(F.pad(rgb, (4,) * 4, mode="replicate"), 9, 1)
 
 
 def split(image: Tensor, operator: SpatiallyVariantBlur) -> Split:
@@ -64,11 +62,6 @@ def split(image: Tensor, operator: SpatiallyVariantBlur) -> Split:
     return Split(shown, image - shown)
 
 
-def _around(plane: Tensor, window: int) -> Tensor:
-    """Mean over `window` x `window` pixels, borders repeated."""
-    return F.avg_pool2d(F.pad(plane, (window // 2,) * 4, mode="replicate"), window, 1)
-
-
 def expected_error(mean: Tensor, samples: Tensor, confidence_px: Tensor, noise: Tensor) -> Tensor:
     """Root mean square error that each pixel of a result may have.
 
@@ -85,11 +78,11 @@ def expected_error(mean: Tensor, samples: Tensor, confidence_px: Tensor, noise: 
     Returns:
         (B, 1, H, W), encoded units.
     """
-    spread = _around(samples.var(0, unbiased=True).mean(1, keepdim=True), _SPREAD_WINDOW)
+    spread = mean_around(samples.var(0, unbiased=True).mean(1, keepdim=True), _SPREAD_WINDOW)
     grey = F.pad(mean.mean(1, keepdim=True), (1,) * 4, mode="replicate")
     dy = (grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]) / 2
     dx = (grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]) / 2
-    slope = _around(dy.square() + dx.square(), _SLOPE_WINDOW)
+    slope = mean_around(dy.square() + dx.square(), _SLOPE_WINDOW)
 
     def up(plane: Tensor) -> Tensor:
         return F.interpolate(plane.float(), size=mean.shape[-2:], mode="bilinear")

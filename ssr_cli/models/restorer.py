@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.blocks import UNet, conv3, upscale_bicubic, zeroed
+from ssr_cli.models.blocks import UNet, bicubic_cells, conv3, in_cells, upscale_bicubic, zeroed
 from ssr_cli.physics.spectra import luma_of
 
 
@@ -65,11 +64,9 @@ class Restorer(nn.Module):
         Returns:
             the mean (B, 3, h s, w s), float32, encoded, not clipped; features (B, widths[0], h, w).
         """
-        scale = self.config.scale
-        bicubic = upscale_bicubic(y, scale)
-        features = self.net.body(self.net.stem(self._inputs(y, guess, bicubic)), fused.pyramid)
-        added = F.pixel_shuffle(self.head(features).float(), scale)
-        return bicubic + self._believed(added, processed), features
+        features = self.net(self._inputs(y, guess), fused.pyramid)
+        cells = bicubic_cells(y, self.config.scale) + self._believed(self.head(features).float(), processed)
+        return F.pixel_shuffle(cells, self.config.scale), features
 
     def hedged(self, y: Tensor, mean: Tensor, processed: Tensor) -> Tensor:
         """The mean that `forward` gives when it is told `processed`, from the one it gives when it is not."""
@@ -82,7 +79,7 @@ class Restorer(nn.Module):
             return added
         return added * (1 - self.config.doubt * processed.to(added)).view(-1, 1, 1, 1)
 
-    def _inputs(self, y: Tensor, guess: Tensor, bicubic: Tensor) -> Tensor:
-        """The photo, and what its kernels add to its interpolation's luma, on the LR grid."""
-        undone = F.pixel_unshuffle(4 * (guess - luma_of(bicubic)[:, None]), self.config.scale)
-        return torch.cat([y - 0.5, undone.to(y.dtype)], 1)
+    def _inputs(self, y: Tensor, guess: Tensor) -> list[Tensor]:
+        """The photo, and what its kernels add to its interpolation's luma, on the LR grid; see `in_parts`."""
+        undone = 4 * (in_cells(guess, self.config.scale) - bicubic_cells(luma_of(y)[:, None], self.config.scale))
+        return [y - 0.5, undone.to(y.dtype)]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, UNet, everywhere, in_strips, local_gradient, narrowing
+from ssr_cli.models.blocks import ResBlock, UNet, everywhere, in_parts, local_gradient, mean_around, narrowing
 from ssr_cli.models.lens import PhotoPrior, fit_prior
 from ssr_cli.models.refiner import DepthRefiner, Opinion, second_opinion
 from ssr_cli.models.spectral import PLANES, spectral_cues
@@ -119,7 +119,7 @@ def blur_cues(y: Tensor) -> Tensor:
         (B, 19, h, w): detail of the three channels, then eight log energies over 5 x 5 places and over 28 x 28.
     """
     y = y.float()
-    detail = 8 * (y - F.avg_pool2d(F.pad(y, (1, 1, 1, 1), mode="replicate"), 3, 1))
+    detail = 8 * (y - mean_around(y, 3))
     grey = F.pad(y.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
     differences = F.conv2d(grey, _DIFFERENCES.to(y)).abs()
     near = _log_energy(differences, _NEAR)
@@ -130,8 +130,7 @@ def blur_cues(y: Tensor) -> Tensor:
 
 def _log_energy(differences: Tensor, side: int) -> Tensor:
     """Logarithm, about -1.5 to 2, of the mean over side x side places of (B, C, h, w)."""
-    padded = F.pad(differences, (side // 2,) * 4, mode="replicate")
-    return (F.avg_pool2d(padded, side, 1) + 1e-3).log() * 0.5 + 2
+    return (mean_around(differences, side) + 1e-3).log() * 0.5 + 2
 
 
 class Refinement(nn.Module):
@@ -146,24 +145,26 @@ class Refinement(nn.Module):
         self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3, 1)
 
     def forward(
-        self, features: Tensor, depth: Tensor, code: Tensor, prior: PhotoPrior | None, dictionary: KernelDictionary
+        self,
+        features: Tensor,
+        depth: Tensor,
+        code: Tensor | None,
+        prior: PhotoPrior | None,
+        dictionary: KernelDictionary,
     ) -> RoundState:
         """Run the round.
 
         Args:
             features: (B, C, h, w) of the photo.
             depth: (B, 1, h, w) disparity so far.
-            code: (B, P, h, w) kernel codes so far (zeros before the first round).
+            code: (B, P, h, w) kernel codes so far, or None before the first round.
             prior: what the last round said of the whole photos, or None before the first.
             dictionary: the atoms.
 
         Returns:
             The state after the round, depth as it was.
         """
-        lens = torch.zeros_like(depth) if prior is None else prior.radius_of(depth) / 4
-        told = _told(prior, code)[:, :, None, None].expand(-1, -1, *depth.shape[-2:])
-        evidence = [features, depth, local_gradient(depth), code, lens, told]
-        h = self.blocks(F.silu(in_strips(self.enter, evidence)))
+        h = self.blocks(F.silu(in_parts(self.enter, self._evidence(features, depth, code, prior))))
         atoms = len(dictionary.codes)
         logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
         weights = torch.softmax(logits, 1)
@@ -178,16 +179,24 @@ class Refinement(nn.Module):
         radius = blur_radius(covariance)
         return RoundState(weights, new_code, covariance, radius, confidence, noise, depth, gain, trust)
 
+    def _evidence(self, features: Tensor, depth: Tensor, code: Tensor | None, prior: PhotoPrior | None) -> list[Tensor]:
+        """What a round reads, see `in_parts`; before the first one nothing but features and depth is known."""
+        here = [depth, local_gradient(depth)]
+        if code is not None and prior is not None:
+            there = torch.cat([*here, code, prior.radius_of(depth) / 4], 1)
+            return [features, there, _told(prior)[:, :, None, None]]
+        seen = [features, torch.cat(here, 1)]
+        unknown = self.enter.in_channels - sum(plane.shape[1] for plane in seen)
+        return [*seen, depth.new_zeros(len(depth), unknown, 1, 1)]
+
 
 def blur_radius(covariance: Tensor) -> Tensor:
     """Blur radius (B, 1, h, w) in HR px of second moments (B, 3, h, w)."""
     return (2 * (covariance[:, :1] + covariance[:, 1:2])).clamp_min(1e-4).sqrt()
 
 
-def _told(prior: PhotoPrior | None, code: Tensor) -> Tensor:
-    """The statements about whole photos (B, 5 + P): lens residual, mean radius, flag, code, gain; zeros before any."""
-    if prior is None:
-        return torch.zeros(len(code), 5 + code.shape[1], device=code.device, dtype=code.dtype)
+def _told(prior: PhotoPrior) -> Tensor:
+    """The statements about whole photos (B, 5 + P): lens residual, mean radius, flag, code, gain."""
     numbers = torch.stack([prior.residual_px, prior.radius_px / 4, torch.ones_like(prior.alpha)], 1)
     return torch.cat([numbers, prior.code, prior.gain], 1)
 
@@ -241,13 +250,13 @@ class Svkr(nn.Module):
             noise: (B,) standard deviation of the noise of the whole photos, encoded units; None measures it here.
             opinion: of the whole photos; None where the depth is our own, and these are the whole photos.
         """
-        told = (processed.to(depth) - 0.5)[:, None, None, None].expand_as(depth)
+        told = (processed.to(depth) - 0.5).view(-1, 1, 1, 1).expand_as(depth)
         with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
             spectral = spectral_cues(y, estimate_noises(y.float()) if noise is None else noise)
             # What makes spectra likely there is optics and noise: of what a camera does to pixels it knows nothing.
             spectral = spectral * (1 - processed.to(spectral))[:, None, None, None]
             cues = blur_cues(y)  # small differences of large values
-        features = self.encoder(torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1))
+        features = self.encoder([torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1)])
         if opinion is None:
             opinion = second_opinion(y.float(), depth, depth)
         return Refining(y, features, depth, opinion)
@@ -261,11 +270,7 @@ class Svkr(nn.Module):
             dictionary: the atoms.
         """
         t = len(run.states)
-        if t:
-            depth, code = run.states[-1].disparity, run.states[-1].code
-        else:
-            depth = run.depth
-            code = torch.zeros(len(depth), self.config.code, *depth.shape[-2:], device=depth.device)
+        depth, code = (run.states[-1].disparity, run.states[-1].code) if t else (run.depth, None)
         state: RoundState = self.rounds[t](run.features, depth, code, prior, dictionary)
         if self.refiner is not None and t < self.config.depth_rounds:
             state = replace(state, disparity=self._refined(self.refiner, run, state, prior))

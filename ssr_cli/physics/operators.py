@@ -7,11 +7,14 @@ channels, which turns the strided convolution into a small dense one on the LR g
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ssr_cli.tiling import part_of
 
 
 def _as_block_filters(atoms: Tensor, scale: int) -> Tensor:
@@ -98,10 +101,30 @@ class SpatiallyVariantBlur:
         # Not kept where it is this one: what refers to itself stays in memory until garbage is collected.
         return self if self._rough is None else self._rough
 
+    @property
+    def exact(self) -> SpatiallyVariantBlur:
+        """This one without its rough version."""
+        out = copy.copy(self)
+        out._rough = None
+        return out
+
+    def part(self, box: tuple[slice, slice]) -> SpatiallyVariantBlur:
+        """The operator of a part of the photos, given in LR pixels; itself where that is all of them."""
+        if self.weights[(..., *box)].shape == self.weights.shape:
+            return self
+        out = copy.copy(self)
+        out.__dict__.pop("coverage", None)
+        out.weights = part_of(self.weights, box)
+        out._mixing = self._mixing[(..., *box, slice(None))]
+        out._rough = None if self._rough is None else self._rough.part(box)
+        return out
+
     def blocks(self, x: Tensor) -> Tensor:
         """A picture (B, C, h s, w s) in blocks (B C, s s, h, w)."""
-        shuffled = F.pixel_unshuffle(x.flatten(0, 1)[:, None], self.scale)
-        return shuffled.contiguous(memory_format=torch.channels_last)
+        b, c, height, width = x.shape
+        h, w = height // self.scale, width // self.scale
+        cells = x.reshape(b * c, h, self.scale, w, self.scale).permute(0, 1, 3, 2, 4)
+        return cells.reshape(b * c, h, w, self.scale**2).permute(0, 3, 1, 2)
 
     def picture(self, blocks: Tensor) -> Tensor:
         """The inverse of `blocks`."""

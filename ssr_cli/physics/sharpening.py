@@ -17,8 +17,8 @@ _REACH = 6
 _SIGMAS = torch.linspace(0.4, 2.6, 45)
 #: A sharpening that changes the finer frequency by less than this share is none.
 _NEGLIGIBLE = 0.02
-#: Fixed-point iterations; the error falls by amount / (1 + amount) each time.
-_ITERATIONS = 12
+#: Doublings of the fixed-point iterations, 16 in all; the error falls by amount / (1 + amount) each time.
+_DOUBLINGS = 4
 
 
 def bells(sigmas: Tensor) -> Tensor:
@@ -103,10 +103,13 @@ def desharpen(rgb: Tensor, gain: Tensor) -> Tensor:
     """
     sigmas, amounts = sharpening_of(gain)
     amounts = torch.where(gain[:, 1] < _NEGLIGIBLE, 0, amounts).view(-1, 1, 1, 1)
-    h, w = rgb.shape[-2:]
     kernels = bells(sigmas)
-    rows, columns = _banded(kernels, h)[:, None], _banded(kernels, w)[:, None].mT
-    u = rgb
-    for _ in range(_ITERATIONS):
-        u = (rgb + amounts * (rows @ u @ columns)) / (1 + amounts)
-    return u
+    h, w = rgb.shape[-2:]
+    # n iterations are sum_{k < n} (share G)^k rgb / (1 + amount) + (share G)^n rgb, and twice as many the square.
+    share = amounts / (1 + amounts)
+    rows, columns = share * _banded(kernels, h)[:, None], _banded(kernels, w)[:, None].mT
+    u = rgb / (1 + amounts)
+    for _ in range(_DOUBLINGS):
+        u = u + rows @ u @ columns
+        rows, columns = rows @ rows, columns @ columns
+    return u + rows @ rgb @ columns

@@ -80,7 +80,7 @@ def test_a_depth_that_has_no_step_where_the_photo_has_one_is_mistrusted() -> Non
     y, depth = _scene()
     told = second_opinion(y, depth, torch.rand_like(depth))
     net = _net(n25=-9.0)
-    for chance, share in ((0.1, 0.0), (-0.03, 0.1), (-0.2, 0.2)):
+    for chance, share in ((0.1, 0.0), (-0.04, 0.1), (-0.2, 0.2)):
         agreement = told.agreement.clone()
         agreement[:, 1] = chance
         with torch.no_grad():

@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.models.svkr import RoundState
+from ssr_cli.models.refiner import Opinion
+from ssr_cli.models.svkr import Refining, RoundState, Svkr
 from ssr_cli.training import surroundings
+from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
+from ssr_cli.training.stage_svkr import SvkrStage
 from ssr_cli.training.surroundings import Conditions, draw
+from tests.conftest import NoisePool, tiny_suite
 
 
 class _Pool(ScenePool):
@@ -78,3 +82,29 @@ def test_the_same_seed_draws_the_same_and_another_does_not(monkeypatch) -> None:
     one, two, other = (draw(None, _Pool(), 3, 16, (1, n))[0] for n in (2, 2, 3))  # type: ignore[arg-type]
     assert torch.equal(one.lr, two.lr)
     assert not torch.equal(one.lr, other.lr)
+
+
+@pytest.mark.parametrize("stage", ["svkr", "behind it"])
+def test_svkr_in_training_is_told_which_depth_is_our_own(stage: str, monkeypatch) -> None:
+    """As in use: a spoiled depth stands beside the lite net's, and is not taken for it."""
+    suite, pool = tiny_suite(), NoisePool()
+    pool.data["estimated"] = 1 - pool.data["disparity"]
+    told: list[tuple[torch.Tensor, Opinion | None]] = []
+    begin = Svkr.begin
+
+    def noted(svkr: Svkr, y: torch.Tensor, depth: torch.Tensor, *others, opinion: Opinion | None = None) -> Refining:
+        told.append((depth, opinion))
+        return begin(svkr, y, depth, *others, opinion=opinion)
+
+    monkeypatch.setattr(Svkr, "begin", noted)
+    if stage == "svkr":
+        SvkrStage(suite.svkr, pool, TrainOptions(stage="svkr", batch=6, crop=16)).loss(0)
+    else:
+        draw(suite, pool, 12, 16, (1, 2))
+    (depth, opinion), *_ = told
+    assert opinion is not None
+    ours = torch.tensor([torch.allclose(a, b, atol=1e-5) for a, b in zip(depth, opinion.estimate, strict=True)])
+    assert bool(ours.any())
+    assert not bool(ours.all())
+    assert float(opinion.agreement[ours, 0].min()) == pytest.approx(1, abs=1e-4)
+    assert float(opinion.agreement[~ours, 0].max()) < 0.99

@@ -286,7 +286,14 @@ class Svkr(nn.Module):
         refined: Tensor = refiner(run.y, run.features, depth, run.opinion, *kernels)
         return refined.clamp(0, 1)
 
-    def forward(self, y: Tensor, depth: Tensor, processed: Tensor, dictionary: KernelDictionary) -> list[RoundState]:
+    def forward(
+        self,
+        y: Tensor,
+        depth: Tensor,
+        processed: Tensor,
+        dictionary: KernelDictionary,
+        opinion: Opinion | None = None,
+    ) -> list[RoundState]:
         """All rounds on whole photos, the photo-wide statements fitted between them.
 
         Args:
@@ -294,11 +301,12 @@ class Svkr(nn.Module):
             depth: see `begin`.
             processed: see `begin`.
             dictionary: the atoms.
+            opinion: see `begin`.
 
         Returns:
             One state per round.
         """
-        run = self.begin(y, depth, processed)
+        run = self.begin(y, depth, processed, opinion=opinion)
         for t in range(self.config.rounds):
             self.refine(run, photo_prior(run.states[-1], processed) if t else None, dictionary)
         return run.states

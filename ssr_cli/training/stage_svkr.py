@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.lens import consensus
+from ssr_cli.models.refiner import second_opinion
 from ssr_cli.models.svkr import RoundState, Svkr, blur_radius
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
@@ -89,7 +90,8 @@ class SvkrStage:
 
     def _run(self, crops: Crops, seed: tuple[int, ...]) -> tuple[Tensor, dict[str, Tensor]]:
         given, _ = given_depth(crops, seed)
-        states = self.trained(crops.lr, given, crops.processed, self.dictionary)
+        opinion = second_opinion(crops.lr, given, crops.estimated)
+        states = self.trained(crops.lr, given, crops.processed, self.dictionary, opinion)
         with torch.autocast(crops.lr.device.type, enabled=False):
             explained = self.explain(crops, states)
             total: Tensor = torch.zeros((), device=crops.lr.device)

@@ -16,6 +16,7 @@ from torch import Tensor
 from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
+from ssr_cli.models.refiner import second_opinion
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.sharpening import desharpen
@@ -56,7 +57,8 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
     dictionary = default_dictionary()
     with torch.no_grad():
         given, _ = given_depth(crops, seed, BEHIND_SVKR)
-        state = suite.svkr(crops.lr, given, crops.processed, dictionary)[-1]
+        opinion = second_opinion(crops.lr, given, crops.estimated)
+        state = suite.svkr(crops.lr, given, crops.processed, dictionary, opinion)[-1]
         prior = photo_prior(state, crops.processed)
         with torch.autocast(crops.lr.device.type, enabled=False):
             operator = field_operator(state.weights, dictionary)

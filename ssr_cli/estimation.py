@@ -207,7 +207,7 @@ def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models
     )
     planes = [state.disparity, state.radius_px, state.confidence_px, state.code, state.gain, state.gain_trust]
     found = [plane[(..., *pick)].flatten(2).cpu() for plane in planes]
-    if not all(bool(plane.isfinite().all()) for plane in found):
+    if not all(bool(plane.sum().isfinite()) for plane in found):
         raise BadTile("kernels came out with values that are no numbers")
     return found
 

@@ -33,6 +33,7 @@ _PARTS: dict[str, type[Any]] = {
 _BEFORE: dict[str, dict[str, Any]] = {
     "consistency": {"level": 1.0},
     "amf": {"stride": 1},
+    "flow": {"stem": 3},
     "svkr": {"hidden": 48, "blocks": 2, "stride": 1},
 }
 

@@ -99,7 +99,7 @@ def _noisy(mean: Tensor, seed: int, strength: float, top: int, left: int) -> Ten
     start = mean.clone()
     for row in range(0, mean.shape[-2], _NOISE_ROWS):
         rows = start[..., row : row + _NOISE_ROWS, :]
-        rows += strength * place_noise(seed, top + row, left, rows.shape[-2], rows.shape[-1]).to(mean)
+        rows.add_(place_noise(seed, top + row, left, rows.shape[-2], rows.shape[-1]).to(mean), alpha=strength)
     return start
 
 
@@ -160,7 +160,7 @@ def restore_tile(
         error = _expected(mean, image, sampled, doubt, options)
         sure = confidence(error)[(0, slice(None), *nearer.inner(scale))].cpu()
     del mean, features, fused, doubt, y
-    image = image.clamp(0, 1)
+    image = image.clamp_(0, 1)
     _relieve(tile, models)
     restored = held(image, anchor, nearer, models, options.consistency)
     restored = refocused(restored, image, anchor.y, *blur, prior, nearer, models, options.kept_blur)

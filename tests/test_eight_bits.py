@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from ssr_cli import weights
 from ssr_cli.eight_bits import in_eight_bits, in_floats
 from ssr_cli.errors import WeightsError
 from tests.conftest import TINY, tiny_suite
+
+#: With a first convolution of the flow that is large enough to be kept in eight bits.
+LOOKING = replace(TINY, flow=replace(TINY.flow, stem=3))
 
 
 def _state(size: float = 1.0) -> dict[str, torch.Tensor]:
@@ -57,10 +61,10 @@ def test_a_channel_of_zeros_stays_zero() -> None:
 
 
 def test_a_checkpoint_in_eight_bits_is_read_like_any_other_and_is_smaller(tmp_path: Path) -> None:
-    suite = tiny_suite()
+    suite = tiny_suite(config=LOOKING)
     files = {bits: tmp_path / f"{len(bits)}.safetensors" for bits in ((), ("flow", "restorer"))}
     for bits, path in files.items():
-        weights.save_checkpoint(path, TINY.to_dict(), suite.state_dict(), {}, bits)
+        weights.save_checkpoint(path, LOOKING.to_dict(), suite.state_dict(), {}, bits)
     plain, small = (weights.load_checkpoint(str(path)).state for path in files.values())
     assert set(plain) == set(small)
     for name, value in plain.items():
@@ -71,7 +75,7 @@ def test_a_checkpoint_in_eight_bits_is_read_like_any_other_and_is_smaller(tmp_pa
 
 def test_weights_without_their_scales_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    weights.save_checkpoint(path, TINY.to_dict(), tiny_suite().state_dict(), {}, ("flow",))
+    weights.save_checkpoint(path, LOOKING.to_dict(), tiny_suite(config=LOOKING).state_dict(), {}, ("flow",))
     tensors = load_file(path)
     tensors.pop("flow.net.stem.weight.scales")
     save_file(tensors, path, {"config": "{}", "provenance": "{}"})

@@ -12,7 +12,7 @@ from ssr_cli.growth import begun_from, grown
 from ssr_cli.models.blocks import UNet, everywhere, narrowing
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.kernels import default_dictionary
-from ssr_cli.suite import Suite, load_models
+from ssr_cli.suite import Suite, SuiteConfig, load_models
 from ssr_cli.weights import Checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -132,3 +132,12 @@ def test_fusion_at_every_pixel_is_what_it_was() -> None:
     suite = tiny_suite(config=replace(TINY, amf=replace(TINY.amf, stride=1)))
     read = load_models(Checkpoint(said, suite.state_dict(), {}), torch.device("cpu")).suite
     assert read.config.amf.stride == 1
+
+
+def test_a_flow_of_a_checkpoint_before_it_looked_at_single_places_looks_around() -> None:
+    told = SuiteConfig().to_dict()
+    assert SuiteConfig.from_dict(told).flow.stem == 1
+    told["flow"].pop("stem")
+    around = Suite(SuiteConfig.from_dict(told)).flow.net.stem
+    assert around.kernel_size == (3, 3)
+    assert around.padding == (1, 1)

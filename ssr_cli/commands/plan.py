@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Megabytes of the process with its models and libraries, and kilobytes that an LR pixel at work needs at the peak of a
 #: photo that is done at once; of one of several tiles, which leave memory in pieces. Fitted to measured peaks on a CPU.
-_BASE_MB, _WORK_KB, _TILED_KB = 380.0, 4.8, 8.5
+_BASE_MB, _WORK_KB, _TILED_KB = 380.0, 4.0, 7.0
 #: Bytes of an LR pixel of the whole photo: float32 colours, depth, the decoder's copy.
 _PHOTO_BYTES = 20
 #: Seconds for loading libraries and models.

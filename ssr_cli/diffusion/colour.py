@@ -56,6 +56,8 @@ def _comparable(y: Tensor) -> Tensor:
     """1 where a channel has no clipped area nearby, else 0, (B, C, h, w)."""
     clipped = ((y < _BLACK) | (y > _WHITE)).to(y)
     area = (F.avg_pool2d(clipped, 3, 1, 1) > _LAMP).to(y)
+    if not bool(area.any()):
+        return torch.ones_like(y)
     reach = _GLOW + 1  # the middle of an area lies within its rim
     side = 2 * reach + 1
     rows = F.max_pool2d(area, (side, 1), 1, (reach, 0))
@@ -81,5 +83,5 @@ def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:
         cast = _coarse(compared * (y - F.avg_pool2d(image, scale))) / weight
         shift = cast - cast.clamp(-slack, slack)
         spread = F.interpolate(shift, scale_factor=float(scale), mode="bilinear", align_corners=False)
-        image = (image + spread).clamp(0, 1)
+        image = spread.add_(image).clamp_(0, 1)
     return image

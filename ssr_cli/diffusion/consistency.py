@@ -262,7 +262,7 @@ def project(
             break
         inside = 1 - ((raw - linear).abs() / _CUT_OFF).clamp(0, 1)
         free = inside if free is None else free * inside
-    return Projected(linear_to_srgb(linear).clamp(0, 1), before)
+    return Projected(linear_to_srgb(linear).clamp_(0, 1), before)
 
 
 def residual(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur) -> Tensor:

@@ -25,15 +25,18 @@ class FlowConfig:
         decoder: blocks per level coming up.
         conditions: levels of AMF's pyramid, as many as there are widths.
         features: channels of the restorer's features.
+        stem: side of the first convolution. What enters are whole cells of the result and features that have looked
+            around, so each place by itself does.
         noise: sigma_s, encoded units.
         scale: s.
     """
 
     widths: tuple[int, ...] = (48,)
-    encoder: tuple[int, ...] = (5,)
+    encoder: tuple[int, ...] = (2,)
     decoder: tuple[int, ...] = ()
     conditions: tuple[int, ...] = (32,)
     features: int = 48
+    stem: int = 1
     noise: float = 0.1
     scale: int = 4
 
@@ -51,6 +54,7 @@ class Flow(nn.Module):
             config.encoder,
             config.decoder,
             config.conditions,
+            config.stem,
         )
         self.head = zeroed(conv3(config.widths[0], blocks))
 
@@ -68,10 +72,10 @@ class Flow(nn.Module):
             (B, 3, H, W), float32, encoded, not clipped.
         """
         out = self.head(self.net(self._inputs(z, t, mean, features), fused.pyramid))
-        return mean + F.pixel_shuffle(out.float(), self.config.scale)
+        return F.pixel_shuffle(out.float(), self.config.scale).add_(mean)
 
     def _inputs(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor) -> list[Tensor]:
         """All that the net sees on the LR grid but the condition, see `in_parts`."""
         s = self.config.scale
-        offset = in_cells((z - mean) / self.config.noise, s)
+        offset = in_cells((z - mean).div_(self.config.noise), s)
         return [offset, in_cells(mean - 0.5, s), features.to(offset.dtype), t.view(-1, 1, 1, 1).to(offset.dtype)]

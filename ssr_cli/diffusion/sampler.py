@@ -30,7 +30,7 @@ def sample(model: Denoiser, start: Tensor, steps: int) -> Tensor:
     for i in range(steps):
         t = torch.full((z.shape[0],), i / steps, device=z.device)
         end = model(z, t)
-        z = torch.lerp(z, end, 1.0 / (steps - i))  # (1/steps) / (1 - i/steps)
+        z = end if i + 1 == steps else torch.lerp(z, end, 1.0 / (steps - i))  # (1/steps) / (1 - i/steps)
     return z
 
 

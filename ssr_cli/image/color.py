@@ -17,20 +17,19 @@ _OFFSET, _POWER = 0.055, 2.4
 def srgb_to_linear(encoded: Tensor) -> Tensor:
     """Decode sRGB (IEC 61966-2-1), values below 0 clamped to 0; safe for gradients.
 
-    Both parts are computed as far as the knee and added: choosing between them takes three times as long.
+    Both parts are computed as far as the knee and added, each step in the place of the last: choosing between them
+    takes three times as long, and large pictures do not fit in a cache.
     """
-    straight = encoded.clamp(0, _KNEE) / _SLOPE
-    curve = torch.pow((encoded.clamp_min(_KNEE) + _OFFSET) / (1 + _OFFSET), _POWER)
-    out: Tensor = straight + (curve - ((_KNEE + _OFFSET) / (1 + _OFFSET)) ** _POWER)
-    return out
+    curve = encoded.clamp_min(_KNEE).add_(_OFFSET).div_(1 + _OFFSET).pow_(_POWER)
+    curve.sub_(((_KNEE + _OFFSET) / (1 + _OFFSET)) ** _POWER)
+    return curve.add_(encoded.clamp(0, _KNEE), alpha=1 / _SLOPE)
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:
     """Encode sRGB (IEC 61966-2-1), values below 0 clamped to 0; safe for gradients."""
-    straight = linear.clamp(0, _KNEE_LINEAR) * _SLOPE
-    curve = (1 + _OFFSET) * torch.pow(linear.clamp_min(_KNEE_LINEAR), 1 / _POWER)
-    out: Tensor = straight + (curve - (1 + _OFFSET) * _KNEE_LINEAR ** (1 / _POWER))
-    return out
+    curve = linear.clamp_min(_KNEE_LINEAR).pow_(1 / _POWER).mul_(1 + _OFFSET)
+    curve.sub_((1 + _OFFSET) * _KNEE_LINEAR ** (1 / _POWER))
+    return curve.add_(linear.clamp(0, _KNEE_LINEAR), alpha=_SLOPE)
 
 
 def resize(image: Tensor, size: tuple[int, int], kind: str = "bicubic") -> Tensor:

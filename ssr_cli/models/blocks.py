@@ -136,6 +136,7 @@ class UNet(nn.Module):
         encoder: residual blocks per level going down (the last level's are the bottleneck).
         decoder: residual blocks per level coming up, finest first, one entry fewer.
         conditions: channels of the condition at every level, or empty.
+        stem: side of the first convolution.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class UNet(nn.Module):
         encoder: Sequence[int],
         decoder: Sequence[int],
         conditions: Sequence[int] = (),
+        stem: int = 3,
     ) -> None:
         super().__init__()
         levels = len(widths)
@@ -153,7 +155,7 @@ class UNet(nn.Module):
         def stack(level: int, count: int) -> nn.ModuleList:
             return nn.ModuleList(ResBlock(widths[level], given[level]) for _ in range(count))
 
-        self.stem = conv3(inputs, widths[0])
+        self.stem = nn.Conv2d(inputs, widths[0], stem, padding=stem // 2)
         self.down_blocks = nn.ModuleList(stack(i, encoder[i]) for i in range(levels))
         self.downs = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(levels - 1))
         self.ups = nn.ModuleList(nn.Conv2d(widths[i + 1], widths[i], 1) for i in range(levels - 1))

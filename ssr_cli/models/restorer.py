@@ -27,7 +27,7 @@ class RestorerConfig:
     """
 
     widths: tuple[int, ...] = (48,)
-    encoder: tuple[int, ...] = (6,)
+    encoder: tuple[int, ...] = (4,)
     decoder: tuple[int, ...] = ()
     conditions: tuple[int, ...] = (32,)
     scale: int = 4
@@ -65,7 +65,7 @@ class Restorer(nn.Module):
             the mean (B, 3, h s, w s), float32, encoded, not clipped; features (B, widths[0], h, w).
         """
         features = self.net(self._inputs(y, guess), fused.pyramid)
-        cells = bicubic_cells(y, self.config.scale) + self._believed(self.head(features).float(), processed)
+        cells = bicubic_cells(y, self.config.scale).add_(self._believed(self.head(features).float(), processed))
         return F.pixel_shuffle(cells, self.config.scale), features
 
     def hedged(self, y: Tensor, mean: Tensor, processed: Tensor) -> Tensor:

@@ -167,7 +167,7 @@ class Refinement(nn.Module):
         h = self.blocks(F.silu(in_parts(self.enter, self._evidence(features, depth, code, prior))))
         atoms = len(dictionary.codes)
         logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
-        weights = torch.softmax(logits, 1)
+        weights = torch.softmax(logits.contiguous(memory_format=torch.channels_last), 1)
         new_code = torch.einsum("blhw,lp->bphw", weights, dictionary.codes.to(weights))
         covariance = mix_covariance(weights, dictionary)
         confidence = F.softplus(doubt) + 0.02

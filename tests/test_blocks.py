@@ -6,7 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ssr_cli.models.blocks import ResBlock, in_cells, in_parts, mean_around, narrowing, upscale_bicubic
+from ssr_cli.models.blocks import (
+    ResBlock,
+    _bicubic_filters,
+    in_cells,
+    in_parts,
+    mean_around,
+    narrowing,
+    upscale_bicubic,
+)
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4])
@@ -47,6 +55,16 @@ def test_interpolation_by_a_convolution_is_bicubic_interpolation(scale: int, siz
     assert torch.allclose(found, expected, atol=5e-6)
     with torch.autocast("cpu", torch.bfloat16):  # also where networks compute with sixteen bits
         assert torch.equal(upscale_bicubic(y, scale), found)
+
+
+def test_interpolation_can_be_learnt_through_whoever_asked_for_it_first() -> None:
+    _bicubic_filters.cache_clear()
+    with torch.inference_mode():
+        upscale_bicubic(torch.rand(1, 1, 4, 4), 2)
+    y = torch.rand(1, 1, 4, 4, requires_grad=True)
+    upscale_bicubic(y, 2).sum().backward()
+    assert y.grad is not None
+    assert float(y.grad.sum()) == pytest.approx(64, rel=1e-4)
 
 
 def test_cells_are_those_of_pixel_unshuffle_in_the_layout_of_convolutions() -> None:

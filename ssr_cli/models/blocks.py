@@ -193,6 +193,7 @@ class UNet(nn.Module):
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)  # whoever asks first: what learns must be able to use them
 def _bicubic_filters(scale: int, channels: int) -> Tensor:
     """What LR pixels around give to the pixels of a cell, (C s s, C, 5, 5): every channel's to its own alone."""
     reach = 2  # LR pixels

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ssr_cli.image.cells import in_cells
 from ssr_cli.models.blocks import (
     ResBlock,
     _bicubic_filters,
-    in_cells,
     in_parts,
     mean_around,
     narrowing,

@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.diffusion.gauss import reach_of
+from ssr_cli.diffusion.gauss import bell, reach_of
+from ssr_cli.image.banded import along, banded
+from ssr_cli.models.blocks import largest_around
 
 #: LR pixels over which means are kept: standard deviation of a Gaussian.
 _SIGMA = 5.0
@@ -33,17 +35,9 @@ _TURNS = 2
 
 
 def _averaging(length: int, like: Tensor) -> Tensor:
-    """Gaussian means along an axis as a matrix (length, length), mirrored at both ends however short it is.
-
-    A mean of all of the axis stays what it is. As a matrix, for a convolution of 31 places takes three times as long.
-    """
-    reach = reach_of(_SIGMA)
-    steps = torch.arange(-reach, reach + 1, device=like.device)
-    bell = torch.exp(-0.5 * (steps.to(like) / _SIGMA).square())
-    places = (torch.arange(length, device=like.device)[:, None] + steps) % (2 * length)
-    places = torch.minimum(places, 2 * length - 1 - places)
-    empty = like.new_zeros(length, length)
-    return empty.scatter_add(1, places, (bell / bell.sum()).expand(length, -1))
+    """Gaussian means along an axis as a matrix (length, length), mirrored at both ends however short it is."""
+    places = along(length, reach_of(_SIGMA), like.device) % (2 * length)
+    return banded(bell(_SIGMA, like)[None], torch.minimum(places, 2 * length - 1 - places))[0]
 
 
 def _coarse(plane: Tensor) -> Tensor:
@@ -58,10 +52,7 @@ def _comparable(y: Tensor) -> Tensor:
     area = (F.avg_pool2d(clipped, 3, 1, 1) > _LAMP).to(y)
     if not bool(area.any()):
         return torch.ones_like(y)
-    reach = _GLOW + 1  # the middle of an area lies within its rim
-    side = 2 * reach + 1
-    rows = F.max_pool2d(area, (side, 1), 1, (reach, 0))
-    return 1 - F.max_pool2d(rows, (1, side), 1, (0, reach))
+    return 1 - largest_around(area, _GLOW + 1)  # the middle of an area lies within its rim
 
 
 def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:

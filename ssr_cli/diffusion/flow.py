@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssr_cli.image.cells import in_cells
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.blocks import UNet, conv3, in_cells, zeroed
+from ssr_cli.models.blocks import UNet, conv3, zeroed
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssr_cli.image.cells import in_cells
+
 
 def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     """3 x 3 convolution that keeps the size."""
@@ -62,14 +64,6 @@ def _of_constant(layer: nn.Conv2d, weight: Tensor, values: Tensor, like: Tensor)
     for places in (rows, columns):
         places[0], places[-1] = 0, small.shape[-1] - 1
     return small[:, :, rows][..., columns]
-
-
-def in_cells(picture: Tensor, scale: int) -> Tensor:
-    """(B, C, h s, w s) as (B, C s s, h, w): `F.pixel_unshuffle`, in the layout that convolutions like."""
-    b, c, height, width = picture.shape
-    h, w = height // scale, width // scale
-    cells = picture.reshape(b, c, h, scale, w, scale).permute(0, 2, 4, 1, 3, 5)
-    return cells.reshape(b, h, w, c * scale**2).permute(0, 3, 1, 2)
 
 
 def zeroed(conv: nn.Conv2d) -> nn.Conv2d:
@@ -231,6 +225,15 @@ def mean_around(plane: Tensor, side: int) -> Tensor:
     """Means of (B, C, h, w) over side x side places, side odd, borders repeated; down first, then across."""
     padded = F.pad(plane, (side // 2,) * 4, mode="replicate")
     return F.avg_pool2d(F.avg_pool2d(padded, (side, 1), 1), (1, side), 1)
+
+
+def largest_around(plane: Tensor, reach: int) -> Tensor:
+    """The largest of the values (B, C, h, w) up to `reach` places down and across."""
+    for _ in range(reach):  # a place further each time: pooling over many at once takes ten times as long
+        wide = F.pad(plane, (1, 1, 1, 1), mode="replicate")
+        rows = torch.maximum(torch.maximum(wide[:, :, :-2], wide[:, :, 1:-1]), wide[:, :, 2:])
+        plane = torch.maximum(torch.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
+    return plane
 
 
 def everywhere(plane: Tensor, stride: int) -> Tensor:

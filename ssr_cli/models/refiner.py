@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import UNet, conv3, local_gradient, mean_around
+from ssr_cli.models.blocks import UNet, conv3, largest_around, local_gradient, mean_around
 from ssr_cli.physics.spectra import luma_of
 
 #: Sides of the neighbourhoods that depth is compared with, LR pixels, and how much that is amplified: outlines differ
@@ -75,17 +75,8 @@ def agreement(y: Tensor, depth: Tensor, estimate: Tensor) -> Tensor:
     steps = [local_gradient(plane).sum(1, keepdim=True) for plane in (depth, luma_of(y)[:, None])]
     found = [_correlation(depth, estimate)]
     for reach in _NEAR:
-        found.append(_correlation(*(_largest_within(step, reach).sqrt() for step in steps)))
+        found.append(_correlation(*(largest_around(step, reach).sqrt() for step in steps)))
     return torch.stack(found, 1)
-
-
-def _largest_within(plane: Tensor, reach: int) -> Tensor:
-    """The largest of the values (B, 1, h, w) up to `reach` places down and across."""
-    for _ in range(reach):  # a place further each time: pooling over many at once takes ten times as long
-        wide = F.pad(plane, (1, 1, 1, 1), mode="replicate")
-        rows = torch.maximum(torch.maximum(wide[:, :, :-2], wide[:, :, 1:-1]), wide[:, :, 2:])
-        plane = torch.maximum(torch.maximum(rows[..., :-2], rows[..., 1:-1]), rows[..., 2:])
-    return plane
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssr_cli.image.cells import in_cells
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.blocks import UNet, bicubic_cells, conv3, in_cells, upscale_bicubic, zeroed
+from ssr_cli.models.blocks import UNet, bicubic_cells, conv3, upscale_bicubic, zeroed
 from ssr_cli.physics.spectra import luma_of
 
 

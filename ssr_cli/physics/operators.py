@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ssr_cli.image.cells import in_cells
 from ssr_cli.tiling import part_of
 
 
@@ -121,10 +122,7 @@ class SpatiallyVariantBlur:
 
     def blocks(self, x: Tensor) -> Tensor:
         """A picture (B, C, h s, w s) in blocks (B C, s s, h, w)."""
-        b, c, height, width = x.shape
-        h, w = height // self.scale, width // self.scale
-        cells = x.reshape(b * c, h, self.scale, w, self.scale).permute(0, 1, 3, 2, 4)
-        return cells.reshape(b * c, h, w, self.scale**2).permute(0, 3, 1, 2)
+        return in_cells(x.flatten(0, 1)[:, None], self.scale)
 
     def picture(self, blocks: Tensor) -> Tensor:
         """The inverse of `blocks`."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ssr_cli.image.banded import along, banded
+
 #: Frequencies at which sharpening is told, cycles per LR pixel along an axis.
 GAIN_AT = (0.1, 0.3)
 #: Reach of a bell, LR pixels.
@@ -36,10 +38,7 @@ def bells(sigmas: Tensor) -> Tensor:
 
 def _banded(kernels: Tensor, size: int) -> Tensor:
     """Blur along an axis as matrices (B, size, size), borders repeated: faster on crops than grouped convolutions."""
-    axis = torch.arange(-_REACH, _REACH + 1, device=kernels.device)
-    places = (torch.arange(size, device=kernels.device)[:, None] + axis).clamp(0, size - 1)
-    empty = torch.zeros(len(kernels), size, size, device=kernels.device, dtype=kernels.dtype)
-    return empty.scatter_add(2, places.expand(len(kernels), -1, -1), kernels[:, None].expand(-1, size, -1))
+    return banded(kernels, along(size, _REACH, kernels.device).clamp(0, size - 1))
 
 
 def soften(rgb: Tensor, sigmas: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.consistency import all_narrow, field_operator, first_guess, guess_level, left_alone
+from ssr_cli.diffusion.evening import evened
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine, refined_part
@@ -108,7 +109,8 @@ def _drawn(models: Models, tile: Tile, mean: Tensor, features: Tensor, fused: Fu
     flow, scale = models.suite.flow, models.dictionary.scale
     start = _noisy(mean, options.seed, flow.config.noise, tile.padded.top * scale, tile.padded.left * scale)
     with models.networks():
-        return sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
+        drawn = sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
+    return evened(mean, drawn, scale)
 
 
 def restore_tile(

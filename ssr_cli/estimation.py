@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ssr_cli.frames import DepthMap, Photo
 from ssr_cli.models.lens import PhotoPrior, fit_prior
-from ssr_cli.models.refiner import Opinion, agreement, in_units_of
+from ssr_cli.models.opinion import Opinion, agreement, flat_nowhere, in_units_of
 from ssr_cli.models.svkr import Refining, RoundState
 from ssr_cli.physics.noise import estimate_noise
 from ssr_cli.physics.source import processed_by_camera
@@ -102,7 +102,8 @@ def prepare(
         estimate = models.suite.depth.estimate(rgb.to(models.device)).float().cpu()
     depth = estimate if given is None else given.disparity[None, None].clamp(0, 1)
     agreed = agreement(*(_middle(plane) for plane in (rgb, depth, estimate)))
-    opinion = Opinion(depth if given is None else in_units_of(depth, estimate), agreed)
+    sloping = flat_nowhere(_middle(depth))
+    opinion = Opinion(depth if given is None else in_units_of(depth, estimate), agreed, sloping)
     middle = _middle(photo.rgb)
     seen = processed_by_camera(middle) if processed is None else processed
     work = Work(rgb, depth, opinion, [], torch.tensor([estimate_noise(middle)]), torch.tensor([seen]))
@@ -137,7 +138,8 @@ def cut(work: Work, tile: Tile, models: Models) -> tuple[Tensor, Tensor]:
 def _opinion(work: Work, tile: Tile, models: Models) -> Opinion:
     """What is known of a tile's depth, on the device."""
     told = work.opinion
-    return Opinion(_continued(told.estimate, tile).to(models.device), told.agreement.to(models.device))
+    about = (numbers.to(models.device) for numbers in (told.agreement, told.sloping))
+    return Opinion(_continued(told.estimate, tile).to(models.device), *about)
 
 
 def prior_on(prior: PhotoPrior, device: torch.device) -> PhotoPrior:
@@ -170,7 +172,7 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
         if run is None:
             processed, grain = work.processed.to(models.device), work.grain.to(models.device)
             begun = svkr.begin(*cut(work, tile, models), processed, grain, _opinion(work, tile, models))
-            run = _part(begun, refined_part(tile).within(tile))
+            run = _part(begun, refined_part(tile), tile, work.size)
             del begun
         for t in range(len(run.states), min(len(priors) + 1, svkr.config.rounds)):
             svkr.refine(run, prior_on(priors[t - 1], models.device) if t else None, models.dictionary)
@@ -179,12 +181,22 @@ def refine(work: Work, tile: Tile, models: Models, priors: list[PhotoPrior]) -> 
     return run.states
 
 
-def _part(begun: Refining, box: tuple[slice, slice]) -> Refining:
-    """A part, given in LR pixels, of what SVKR begins with."""
+def _part(begun: Refining, part: Tile, tile: Tile, size: tuple[int, int]) -> Refining:
+    """What SVKR begins with on a part of a tile, of a photo of `size`."""
+    box = part.within(tile)
     y, features, depth, estimate = (
         part_of(plane, box) for plane in (begun.y, begun.features, begun.depth, begun.opinion.estimate)
     )
-    return Refining(y, features, depth, replace(begun.opinion, estimate=estimate))
+    places = _places(*part.read(), 1, size, y.device)
+    return Refining(y, features, depth, replace(begun.opinion, estimate=estimate), places=places)
+
+
+def _places(
+    rows: slice, columns: slice, step: int, size: tuple[int, int], device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """Where every `step`-th row and column of some is in a photo of `size`, 0..1."""
+    down, across = (torch.arange(there.start, there.stop, step, device=device) for there in (rows, columns))
+    return (down + 0.5) / size[0], (across + 0.5) / size[1]
 
 
 def _asked(work: Work) -> list[Tile]:
@@ -201,12 +213,13 @@ def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models
     state = refine(work, tile, models, priors)[-1]
     rows, columns = refined_part(tile).inner()
     # The same pixels whatever the tiles are: those whose absolute coordinates are multiples of the step.
-    pick = (
-        slice(rows.start + -tile.core.top % step, rows.stop, step),
-        slice(columns.start + -tile.core.left % step, columns.stop, step),
-    )
+    first = -tile.core.top % step, -tile.core.left % step
+    pick = slice(rows.start + first[0], rows.stop, step), slice(columns.start + first[1], columns.stop, step)
     planes = [state.disparity, state.radius_px, state.confidence_px, state.code, state.gain, state.gain_trust]
     found = [plane[(..., *pick)].flatten(2).cpu() for plane in planes]
+    core = tile.core
+    picked = slice(core.top + first[0], core.bottom), slice(core.left + first[1], core.right)
+    found.append(torch.stack(torch.meshgrid(*_places(*picked, step, work.size), indexing="ij")).flatten(1)[None])
     if not all(bool(plane.sum().isfinite()) for plane in found):
         raise BadTile("kernels came out with values that are no numbers")
     return found
@@ -222,8 +235,9 @@ def _fit(
     for done, tile in enumerate(asked):
         tell(done, len(asked))
         samples += [found for _, found in recovery.pieces(tile, partial(_samples, work, priors, step))]
-    disparity, radius, confidence, code, gain, trust = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
-    return fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0], work.processed)
+    found = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
+    disparity, radius, confidence, code, gain, trust, places = found
+    return fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0], work.processed, places)
 
 
 def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | None = None) -> list[PhotoPrior]:

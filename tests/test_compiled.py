@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.blocks import twice
-from ssr_cli.models.svkr import CUES
+from ssr_cli.models.cues import CUES
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.suite import Suite
 from tests.conftest import TINY, tiny_suite

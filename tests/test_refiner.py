@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from ssr_cli.estimation import prepare
 from ssr_cli.frames import DepthMap, Photo
-from ssr_cli.models.refiner import DepthRefiner, Opinion, second_opinion
+from ssr_cli.models.opinion import Opinion, second_opinion
+from ssr_cli.models.refiner import DepthRefiner
 from ssr_cli.pipeline import analyse
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.models.refiner import Opinion
+from ssr_cli.models.opinion import Opinion
 from ssr_cli.models.svkr import Refining, RoundState, Svkr
 from ssr_cli.training import surroundings
 from ssr_cli.training.options import TrainOptions

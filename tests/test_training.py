@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from ssr_cli.errors import InputError, UsageError, WeightsError
 from ssr_cli.evaluation.metrics import depth_edges
 from ssr_cli.models.amf import Fused
-from ssr_cli.models.refiner import in_units_of
+from ssr_cli.models.opinion import in_units_of
 from ssr_cli.suite import load_models
 from ssr_cli.synthesis.spoil import spoil_batch
 from ssr_cli.training import loop, pool, run, shards, stage_depth, stage_joint, stage_restorer, worlds

@@ -13,6 +13,12 @@ _SHARPEST = 0.05
 _FOCUS = torch.cat(
     [torch.tensor([-8.0, -3.0, -1.5, -0.8]), torch.linspace(-0.4, 1.4, 37), torch.tensor([1.8, 2.5, 4, 9])]
 )
+#: Cells a side of the photo that slow errors of depth are told for, and as how many sigma one hears of others.
+_CELLS, _HEARS = 12, 2.0
+#: Slopes |alpha|, HR px per unit of disparity, from which blur begins to tell of distance, and from which it does.
+_TELLS = (1.0, 2.0)
+#: The most that a single place says its disparity is amiss by.
+_MOST = 0.3
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class PhotoPrior:
         sharpest_px: (B,) blur radius that a twentieth of the places is below, HR px.
         widest_px: (B,) largest blur radius, HR px.
         processed: (B,) probability 0..1 that these are a camera's pixels, which it processed; told, not fitted.
+        amiss: (B, N, N) for coarse cells of the photo, how much larger disparity would be if radii were right.
     """
 
     alpha: Tensor
@@ -40,6 +47,12 @@ class PhotoPrior:
     sharpest_px: Tensor
     widest_px: Tensor
     processed: Tensor
+    amiss: Tensor
+
+    def amiss_at(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """By how much disparity is amiss at rows (h,) and columns (w,), each 0..1 of the photo, (B, 1, h, w)."""
+        down, across = (_between(places, self.amiss.shape[-1]) for places in (rows, columns))
+        return (down @ self.amiss @ across.mT)[:, None]
 
     def radius_of(self, disparity: Tensor) -> Tensor:
         """Blur radius (B, 1, h, w) in HR px the lens predicts for disparities (B, 1, h, w)."""
@@ -55,6 +68,24 @@ def _scaled_fit(d: Tensor, radius: Tensor, weight: Tensor) -> tuple[Tensor, Tens
     return slope, residual
 
 
+def _between(places: Tensor, cells: int) -> Tensor:
+    """Weights (n, cells) of linear interpolation between the middles of cells at places (n,) in 0..1."""
+    middle = (places * cells - 0.5).clamp(0, cells - 1)
+    return (1 - (middle[:, None] - torch.arange(cells).to(places)).abs()).clamp_min(0)
+
+
+def _slow_errors(missing: Tensor, trust: Tensor, places: Tensor) -> Tensor:
+    """Means (B, N, N), around every cell of the photo, of what is missing (B, n) at places (B, 2, n) in 0..1.
+
+    By products of matrices, whose sums are the same each time on every kind of device.
+    """
+    cells = torch.arange(_CELLS).to(places)
+    rows, columns = ((places * _CELLS).floor().clamp(0, _CELLS - 1)[..., None] == cells).to(missing).unbind(1)
+    hears = torch.exp(-0.5 * ((cells[:, None] - cells) / _HEARS).square())
+    sums, counts = (hears @ ((rows * value[..., None]).mT @ columns) @ hears for value in (trust * missing, trust))
+    return sums / counts.clamp_min(1e-9)
+
+
 def consensus(values: Tensor, trust: Tensor) -> Tensor:
     """What places agree on: the mean (B, C) of values (B, C, N), each counted by its trust (B, N) > 0."""
     return (values * trust[:, None]).sum(-1) / trust.sum(-1, keepdim=True)
@@ -68,6 +99,7 @@ def fit_prior(
     gain: Tensor,
     gain_trust: Tensor,
     processed: Tensor,
+    places: Tensor | None = None,
 ) -> PhotoPrior:
     """Fit `radius = |alpha d + beta|` to whole photos by a robust search over the focus.
 
@@ -82,6 +114,7 @@ def fit_prior(
         gain: (B, 2, N) log gains of the camera's sharpening.
         gain_trust: (B, N) how much each place counts for them, > 0.
         processed: (B,) see `PhotoPrior`.
+        places: (B, 2, N) row and column of every sample, 0..1 of the photo; None where nothing is asked of `amiss`.
 
     Returns:
         The prior, detached.
@@ -97,6 +130,12 @@ def fit_prior(
             error = (r - a * (d - focus).abs()).abs()
             weight = trust / (1 + (error / 0.75).square())
         total = trust.sum(1, keepdim=True)
+        amiss = d.new_zeros(len(d), _CELLS, _CELLS)
+        if places is not None:
+            signed = a * (d - focus)
+            missing = (r - signed.abs()) * signed.sign() / a.clamp_min(_TELLS[0])
+            tells = ((a - _TELLS[0]) / (_TELLS[1] - _TELLS[0])).clamp(0, 1)[..., None]
+            amiss = tells * _slow_errors(missing.clamp(-_MOST, _MOST), trust, places)
         return PhotoPrior(
             alpha=a[:, 0],
             beta=-(a * focus)[:, 0],
@@ -107,4 +146,5 @@ def fit_prior(
             sharpest_px=r.quantile(_SHARPEST, 1),
             widest_px=r.amax(1),
             processed=processed.to(d),
+            amiss=amiss,
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import UNet, conv3, largest_around, local_gradient, mean_around
-from ssr_cli.physics.spectra import luma_of
+from ssr_cli.models.blocks import UNet, conv3, mean_around
+from ssr_cli.models.opinion import Opinion
 
 #: Sides of the neighbourhoods that depth is compared with, LR pixels, and how much that is amplified: outlines differ
 #: from their surroundings by hundredths, and a net that is told depth alone takes long to see them.
@@ -26,64 +25,8 @@ _LEAST = 0.02
 #: scene, and the share of our own estimate it then has at least: of 80 scenes made of training photos a fifth of the
 #: mirrored depths are below, no true one, bent or displaced, and one in eighty soft ones. The net alone never dares.
 _CHANCE, _MISTRUSTED = (-0.03, -0.05), 0.2
-#: Spread of a depth below which it is as good as flat.
-_FLAT = 1e-3
 #: Numbers that a photo is told of: its agreements, and the residual of its lens.
 _TOLD = 4
-#: LR pixels within which a step of depth and one of the photo count as one.
-_NEAR = (1, 4)
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What is known of a depth before any kernel is: our own estimate, and how far that and the photo agree with it.
-
-    A depth of another scene cannot be told from within: it has crisp outlines and no waves.
-
-    Attributes:
-        estimate: (B, 1, h, w) our own estimate with the mean and spread of the given depth; the depth itself where
-            that is our own.
-        agreement: (B, 3) over whole photos, -1..1: correlation of depth and estimate; of the steps of depth and photo,
-            within 1 LR pixel of each other and within 4 (outlines in the wrong place are near the right one).
-    """
-
-    estimate: Tensor
-    agreement: Tensor
-
-
-def second_opinion(y: Tensor, depth: Tensor, estimate: Tensor) -> Opinion:
-    """Our own estimate beside a given depth.
-
-    Args:
-        y: (B, 3, h, w) whole photos, encoded.
-        depth: (B, 1, h, w) as given, disparity.
-        estimate: (B, 1, h, w) of our own.
-    """
-    return Opinion(in_units_of(depth, estimate), agreement(y, depth, estimate))
-
-
-def in_units_of(depth: Tensor, estimate: Tensor) -> Tensor:
-    """An estimate with the mean and spread of a depth, all (B, 1, h, w): no photo fixes either."""
-    dims = (1, 2, 3)
-    spread, own = (plane.std(dims, correction=0, keepdim=True) for plane in (depth, estimate))
-    stretched = (estimate - estimate.mean(dims, keepdim=True)) / own.clamp_min(_FLAT) * spread
-    return stretched + depth.mean(dims, keepdim=True)
-
-
-def agreement(y: Tensor, depth: Tensor, estimate: Tensor) -> Tensor:
-    """How far a depth, our own estimate and the photo agree, (B, 3), see `Opinion`; told as `second_opinion` is."""
-    steps = [local_gradient(plane).sum(1, keepdim=True) for plane in (depth, luma_of(y)[:, None])]
-    found = [_correlation(depth, estimate)]
-    for reach in _NEAR:
-        found.append(_correlation(*(largest_around(step, reach).sqrt() for step in steps)))
-    return torch.stack(found, 1)
-
-
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's, (B,), of planes (B, 1, h, w); 0 where one is flat."""
-    a, b = (plane.flatten(1) - plane.flatten(1).mean(1, keepdim=True) for plane in (a, b))
-    scale = (a.square().mean(1) * b.square().mean(1)).sqrt()
-    return (a * b).mean(1) / scale.clamp_min(_FLAT**2)
 
 
 class DepthRefiner(nn.Module):

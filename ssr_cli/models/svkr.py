@@ -13,9 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import ResBlock, UNet, everywhere, in_parts, local_gradient, mean_around, narrowing
+from ssr_cli.models.blocks import ResBlock, UNet, everywhere, in_parts, local_gradient, narrowing
+from ssr_cli.models.cues import CUES, blur_cues
 from ssr_cli.models.lens import PhotoPrior, fit_prior
-from ssr_cli.models.refiner import DepthRefiner, Opinion, second_opinion
+from ssr_cli.models.opinion import Opinion, second_opinion
+from ssr_cli.models.refiner import DepthRefiner
 from ssr_cli.models.spectral import PLANES, spectral_cues
 from ssr_cli.physics.kernels import KernelDictionary, mix_covariance
 from ssr_cli.physics.noise import estimate_noises
@@ -84,53 +86,10 @@ class RoundState:
     gain_trust: Tensor
 
 
-#: First and second differences along four directions, (8, 1, 3, 3).
-_DIFFERENCES = torch.tensor(
-    [
-        [[0, 0, 0], [0, -1, 1], [0, 0, 0]],
-        [[0, 0, 0], [0, -1, 0], [0, 1, 0]],
-        [[0, 0, 0], [0, -1, 0], [0, 0, 1]],
-        [[0, 0, 1], [0, -1, 0], [0, 0, 0]],
-        [[0, 0, 0], [1, -2, 1], [0, 0, 0]],
-        [[0, 1, 0], [0, -2, 0], [0, 1, 0]],
-        [[1, 0, 0], [0, -2, 0], [0, 0, 1]],
-        [[0, 0, 1], [0, -2, 0], [1, 0, 0]],
-    ],
-    dtype=torch.float32,
-)[:, None]
-#: Places over which difference energies are averaged for the place itself.
-_NEAR = 5
-#: Cells of so many places, and how many of them, over which they are averaged once more: so far that the directions of
-#: the scene's own edges even out, and those of the blur remain.
-_CELL, _CELLS = 4, 7
-#: Channels of `blur_cues`.
-CUES = 19
-
-
-def blur_cues(y: Tensor) -> Tensor:
-    """What blur changes and contrast does not: amplified detail and logarithms of directional difference energies.
-
-    Blur lowers second differences more than first ones; in logarithms that is a difference a convolution can take.
-
-    Args:
-        y: (B, 3, h, w), encoded, h and w multiples of 4.
-
-    Returns:
-        (B, 19, h, w): detail of the three channels, then eight log energies over 5 x 5 places and over 28 x 28.
-    """
-    y = y.float()
-    detail = 8 * (y - mean_around(y, 3))
-    grey = F.pad(y.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    differences = F.conv2d(grey, _DIFFERENCES.to(y)).abs()
-    near = _log_energy(differences, _NEAR)
-    wide = _log_energy(F.avg_pool2d(differences, _CELL), _CELLS)
-    wide = F.interpolate(wide, scale_factor=float(_CELL), mode="bilinear", align_corners=False)
-    return torch.cat([detail, near, wide], 1)
-
-
-def _log_energy(differences: Tensor, side: int) -> Tensor:
-    """Logarithm, about -1.5 to 2, of the mean over side x side places of (B, C, h, w)."""
-    return (mean_around(differences, side) + 1e-3).log() * 0.5 + 2
+#: Share of what radii and lens say is amiss with a depth that is made good; half of what they say is their own error.
+#: Depths with waves, 98 scenes made of training photos: ranks 0.685 as they are, 0.687 with 0.05 or 0.1, 0.683 with
+#: 0.2; true ones that slope everywhere 0.994, 0.990, 0.980, 0.952.
+_MADE_GOOD = 0.05
 
 
 class Refinement(nn.Module):
@@ -211,6 +170,7 @@ class Refining:
         depth: (B, 1, h, w) disparity before the first round.
         opinion: our own estimate beside it, and how far they agree.
         states: one per round that was run; grows.
+        places: rows (h,) and columns (w,) of all this, 0..1 of the whole photo; None where this is the whole photo.
     """
 
     y: Tensor
@@ -218,6 +178,7 @@ class Refining:
     depth: Tensor
     opinion: Opinion
     states: list[RoundState] = field(default_factory=list)
+    places: tuple[Tensor, Tensor] | None = None
 
 
 class Svkr(nn.Module):
@@ -271,6 +232,8 @@ class Svkr(nn.Module):
         """
         t = len(run.states)
         depth, code = (run.states[-1].disparity, run.states[-1].code) if t else (run.depth, None)
+        if self.refiner is not None and prior is not None:
+            depth = _straightened(run, depth, prior)
         state: RoundState = self.rounds[t](run.features, depth, code, prior, dictionary)
         if self.refiner is not None and t < self.config.depth_rounds:
             state = replace(state, disparity=self._refined(self.refiner, run, state, prior))
@@ -312,6 +275,18 @@ class Svkr(nn.Module):
         return run.states
 
 
+def evenly(count: int, like: Tensor) -> Tensor:
+    """Where the middles of `count` pixels in a row are, 0..1."""
+    return (torch.arange(count).to(like) + 0.5) / count
+
+
+def _straightened(run: Refining, depth: Tensor, prior: PhotoPrior) -> Tensor:
+    """A depth (B, 1, h, w) that slopes everywhere, less amiss by a little of what its photo's lens and radii say."""
+    rows, columns = run.places or tuple(evenly(n, depth) for n in depth.shape[-2:])
+    share = _MADE_GOOD * run.opinion.sloping.view(-1, 1, 1, 1)
+    return (depth + share * prior.amiss_at(rows, columns)).clamp(0, 1)
+
+
 def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPrior:
     """Fit the photo-wide statements to a round's state, from every `step`-th LR pixel.
 
@@ -324,6 +299,8 @@ def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPri
     def samples(plane: Tensor) -> Tensor:
         return plane[..., ::step, ::step].flatten(2)
 
+    rows, columns = (evenly(n, state.radius_px) for n in state.radius_px.shape[-2:])
+    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None].expand(len(processed), -1, -1, -1)
     return fit_prior(
         samples(state.disparity)[:, 0],
         samples(state.radius_px)[:, 0],
@@ -332,4 +309,5 @@ def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPri
         samples(state.gain),
         samples(state.gain_trust)[:, 0],
         processed,
+        samples(places),
     )

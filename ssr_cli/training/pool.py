@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ssr_cli.errors import InputError
 from ssr_cli.models.depth import DepthNet
-from ssr_cli.models.refiner import in_units_of
+from ssr_cli.models.opinion import in_units_of
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.synthesis.degrade import shoot
 from ssr_cli.synthesis.origins import PROCESSED, Origin, draw_origins

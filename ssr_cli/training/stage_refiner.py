@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ssr_cli.evaluation.metrics import depth_edges
-from ssr_cli.models.refiner import Opinion, second_opinion
+from ssr_cli.models.opinion import Opinion, second_opinion
 from ssr_cli.models.svkr import Refining, Svkr, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.training.bank import Bank, bank_by

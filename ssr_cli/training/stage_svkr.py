@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.lens import consensus
-from ssr_cli.models.refiner import second_opinion
+from ssr_cli.models.opinion import second_opinion
 from ssr_cli.models.svkr import RoundState, Svkr, blur_radius
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis

@@ -16,7 +16,7 @@ from torch import Tensor
 from ssr_cli.diffusion.consistency import field_operator, first_guess, guess_level
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.lens import PhotoPrior
-from ssr_cli.models.refiner import second_opinion
+from ssr_cli.models.opinion import second_opinion
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.sharpening import desharpen

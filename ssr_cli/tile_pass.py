@@ -8,7 +8,7 @@ stage's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
@@ -104,13 +104,30 @@ def _noisy(mean: Tensor, seed: int, strength: float, top: int, left: int) -> Ten
     return start
 
 
-def _drawn(models: Models, tile: Tile, mean: Tensor, features: Tensor, fused: Fused, options: UpscaleOptions) -> Tensor:
+@dataclass(frozen=True)
+class _Begun:
+    """What samples are drawn from.
+
+    Attributes:
+        mean: (1, 3, h s, w s), encoded.
+        features: (1, C, h, w) of the restorer.
+        fused: AMF's condition.
+        processed: (1,) probability that a camera processed the photo.
+    """
+
+    mean: Tensor
+    features: Tensor
+    fused: Fused
+    processed: Tensor
+
+
+def _drawn(models: Models, tile: Tile, begun: _Begun, options: UpscaleOptions) -> Tensor:
     """A sample of the flow around a tile's mean."""
-    flow, scale = models.suite.flow, models.dictionary.scale
+    flow, scale, mean = models.suite.flow, models.dictionary.scale, begun.mean
     start = _noisy(mean, options.seed, flow.config.noise, tile.padded.top * scale, tile.padded.left * scale)
     with models.networks():
-        drawn = sample(lambda z, t: flow(z, t, mean, features, fused), start, options.steps)
-    return evened(mean, drawn, scale)
+        drawn = sample(lambda z, t: flow(z, t, mean, begun.features, begun.fused), start, options.steps)
+    return evened(mean, drawn, begun.processed, scale)
 
 
 def restore_tile(
@@ -153,15 +170,17 @@ def restore_tile(
     with models.networks():
         mean, features = models.suite.restorer(y, fused, guess, prior.processed)
     del guess
-    mean, features, fused = part_of(mean, nearer.within(near, scale)), part_of(features, there), cropped(fused, *there)
+    mean = part_of(mean, nearer.within(near, scale))
+    begun = _Begun(mean, part_of(features, there), cropped(fused, *there), prior.processed)
+    del features, fused
     _relieve(tile, models)
-    image = _drawn(models, nearer, mean, features, fused, options) if options.steps else mean
+    image = _drawn(models, nearer, begun, options) if options.steps else mean
     sure = None
     if delivery.confidence:
-        sampled = partial(_drawn, models, nearer, mean, features, fused)
+        sampled = partial(_drawn, models, nearer, begun)
         error = _expected(mean, image, sampled, doubt, options)
         sure = confidence(error)[(0, slice(None), *nearer.inner(scale))].cpu()
-    del mean, features, fused, doubt, y
+    del mean, begun, doubt, y
     image = image.clamp_(0, 1)
     _relieve(tile, models)
     restored = held(image, anchor, nearer, models, options.consistency)

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ssr_cli.diffusion.consistency import all_narrow, field_operator, first_guess, guess_level, left_alone
-from ssr_cli.diffusion.evening import evened
 from ssr_cli.diffusion.invented import confidence, expected_error
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.estimation import Work, cut, prior_on, refine, refined_part
@@ -125,9 +124,11 @@ def _drawn(models: Models, tile: Tile, begun: _Begun, options: UpscaleOptions) -
     """A sample of the flow around a tile's mean."""
     flow, scale, mean = models.suite.flow, models.dictionary.scale, begun.mean
     start = _noisy(mean, options.seed, flow.config.noise, tile.padded.top * scale, tile.padded.left * scale)
+    told = mean, begun.features, begun.fused
     with models.networks():
-        drawn = sample(lambda z, t: flow(z, t, mean, begun.features, begun.fused), start, options.steps)
-    return evened(mean, drawn, begun.processed, scale)
+        return sample(
+            lambda z, t: flow(z, t, *told), start, options.steps, lambda z, t: flow(z, t, *told, begun.processed)
+        )
 
 
 def restore_tile(

@@ -63,7 +63,7 @@ def test_photos_of_a_batch_do_not_hear_each_other() -> None:
     unsaid = torch.zeros(2, 24, n), torch.zeros(2, 2, n), torch.ones(2, n), torch.zeros(2)
     both = fit_prior(d, r, torch.full_like(d, 0.3), *unsaid, PLACES.expand(2, -1, -1)).amiss
     alone = [_prior(*planes).amiss for planes in zip(*two, strict=True)]
-    assert torch.allclose(both, torch.cat(alone), atol=1e-6)
+    assert torch.allclose(both, torch.cat(alone), atol=1e-4)
 
 
 def test_making_it_good_brings_ranks_nearer() -> None:

@@ -11,7 +11,6 @@ Where no camera was at work it adds too much everywhere: with 0.85 of it LPIPS f
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.models.blocks import mean_around
@@ -26,22 +25,14 @@ _UNPROCESSED = 0.85
 _SIDE = 9
 
 
-def evened(mean: Tensor, drawn: Tensor, processed: Tensor, scale: int) -> Tensor:
-    """A picture of the flow's with what it adds evened out.
+def evened(added: Tensor, processed: Tensor) -> Tensor:
+    """What a flow adds, evened out.
 
     Args:
-        mean: (B, 3, h s, w s), the posterior mean, encoded.
-        drawn: (B, 3, h s, w s), the flow's picture; overwritten.
+        added: (B, C, h, w) on the LR grid in cells, see `in_cells`, encoded units; overwritten.
         processed: (B,) probability 0..1 that a camera processed the photo.
-        scale: s.
-
-    Returns:
-        (B, 3, h s, w s), encoded, not clipped.
     """
-    added = drawn.sub_(mean)
-    power = F.avg_pool2d(added.square().mean(1, keepdim=True), scale)
-    amplitude = mean_around(power, _SIDE).sqrt_()
+    amplitude = mean_around(added.square().mean(1, keepdim=True), _SIDE).sqrt_()
     factor = amplitude.add_(_LEAST).div_(_USUAL + _LEAST).pow_(-_POWER).clamp_(*_FACTORS)
-    factor = torch.lerp(torch.full_like(factor, _UNPROCESSED), factor, processed.to(factor).view(-1, 1, 1, 1))
-    everywhere = F.interpolate(factor, scale_factor=float(scale), mode="bilinear", align_corners=False)
-    return added.mul_(everywhere).add_(mean)
+    told = processed.to(factor).view(-1, 1, 1, 1)
+    return added.mul_(torch.lerp(torch.full_like(factor, _UNPROCESSED), factor, told))

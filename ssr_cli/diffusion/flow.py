@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ssr_cli.diffusion.evening import evened
 from ssr_cli.image.cells import in_cells
 from ssr_cli.models.amf import Fused
 from ssr_cli.models.blocks import UNet, conv3, zeroed
@@ -59,7 +60,9 @@ class Flow(nn.Module):
         )
         self.head = zeroed(conv3(config.widths[0], blocks))
 
-    def forward(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor, fused: Fused) -> Tensor:
+    def forward(
+        self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor, fused: Fused, processed: Tensor | None = None
+    ) -> Tensor:
         """End point of the path.
 
         Args:
@@ -68,12 +71,16 @@ class Flow(nn.Module):
             mean: (B, 3, H, W) posterior mean.
             features: (B, C, h, w) the restorer's features.
             fused: AMF's condition.
+            processed: (B,) probability that a camera processed the photos, for an end point that is evened out, as the
+                last one is in use; None for what the net says.
 
         Returns:
             (B, 3, H, W), float32, encoded, not clipped.
         """
-        out = self.head(self.net(self._inputs(z, t, mean, features), fused.pyramid))
-        return F.pixel_shuffle(out.float(), self.config.scale).add_(mean)
+        out = self.head(self.net(self._inputs(z, t, mean, features), fused.pyramid)).float()
+        if processed is not None:
+            out = evened(out, processed)
+        return F.pixel_shuffle(out, self.config.scale).add_(mean)
 
     def _inputs(self, z: Tensor, t: Tensor, mean: Tensor, features: Tensor) -> list[Tensor]:
         """All that the net sees on the LR grid but the condition, see `in_parts`."""

@@ -13,13 +13,14 @@ from torch import Tensor
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
-def sample(model: Denoiser, start: Tensor, steps: int) -> Tensor:
+def sample(model: Denoiser, start: Tensor, steps: int, last: Denoiser | None = None) -> Tensor:
     """Integrate `dz/dt = (denoised - z) / (1 - t)` from 0 to 1 with Euler's method.
 
     Args:
         model: predicts the end point.
         start: (B, C, H, W) at t = 0.
         steps: number of steps, >= 1; the last one lands on the model's answer exactly.
+        last: who is asked then, the model if nobody else is.
 
     Returns:
         (B, C, H, W) at t = 1.
@@ -29,8 +30,9 @@ def sample(model: Denoiser, start: Tensor, steps: int) -> Tensor:
     z = start
     for i in range(steps):
         t = torch.full((z.shape[0],), i / steps, device=z.device)
-        end = model(z, t)
-        z = end if i + 1 == steps else torch.lerp(z, end, 1.0 / (steps - i))  # (1/steps) / (1 - i/steps)
+        if i + 1 == steps:
+            return (last or model)(z, t)
+        z = torch.lerp(z, model(z, t), 1.0 / (steps - i))  # (1/steps) / (1 - i/steps)
     return z
 
 

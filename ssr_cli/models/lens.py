@@ -59,13 +59,15 @@ class PhotoPrior:
         return (self.alpha.view(-1, 1, 1, 1) * disparity + self.beta.view(-1, 1, 1, 1)).abs()
 
 
-def _scaled_fit(d: Tensor, radius: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Slope (B, F) of `radius ~ a |d - focus|` for every candidate, and the weighted absolute residual (B, F)."""
-    distance = (d[:, None] - _FOCUS.to(d)[None, :, None]).abs()  # (B, F, N)
-    w, r = weight[:, None], radius[:, None]
-    slope = (w * r * distance).sum(-1) / (w * distance.square()).sum(-1).clamp_min(1e-9)
-    residual = (w * (r - slope[..., None] * distance).abs()).sum(-1) / w.sum(-1)
-    return slope, residual
+def _scaled_fit(distance: Tensor, radius: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Slope (B, F) of `radius ~ a |d - focus|` for every candidate, and the weighted absolute residual (B, F).
+
+    As products of matrices, by which every candidate's distances (B, F, N) are gone through once each.
+    """
+    w = weight[..., None]
+    slope = distance @ (w * radius[..., None]) / (distance.square() @ w).clamp_min(1e-9)
+    residual = (radius[:, None] - slope * distance).abs_() @ w / w.sum(1, keepdim=True)
+    return slope[..., 0], residual[..., 0]
 
 
 def _between(places: Tensor, cells: int) -> Tensor:
@@ -123,8 +125,9 @@ def fit_prior(
         d, r = disparity.float(), radius_px.float()
         trust = 1.0 / (confidence_px.float() + 0.1).square()
         weight = trust
+        distance = (d[:, None] - _FOCUS.to(d)[None, :, None]).abs()  # (B, F, N)
         for _ in range(3):
-            slope, residual = _scaled_fit(d, r, weight)
+            slope, residual = _scaled_fit(distance, r, weight)
             best = residual.argmin(1, keepdim=True)
             a, focus = slope.gather(1, best), _FOCUS.to(d)[best]
             error = (r - a * (d - focus).abs()).abs()

@@ -79,3 +79,12 @@ def test_what_slopes_everywhere_is_told_from_what_was_drawn() -> None:
     assert not flat_nowhere(torch.stack(kinds)).any()
     assert float(flat_nowhere(spoil.bent(drawn, rng, 0.1)[None])) > 0.5
     assert not flat_nowhere(torch.zeros(1, 1, 8, 8)).any()
+
+
+def test_autocast_takes_nothing_from_the_fit() -> None:
+    plain = _prior(RAMP + WAVES, 6 * RAMP)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = _prior(RAMP + WAVES, 6 * RAMP)
+        amiss = under.amiss_at(ROWS, COLUMNS)
+    assert torch.equal(under.alpha, plain.alpha)
+    assert torch.equal(amiss, plain.amiss_at(ROWS, COLUMNS))

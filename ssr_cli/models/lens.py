@@ -51,8 +51,9 @@ class PhotoPrior:
 
     def amiss_at(self, rows: Tensor, columns: Tensor) -> Tensor:
         """By how much disparity is amiss at rows (h,) and columns (w,), each 0..1 of the photo, (B, 1, h, w)."""
-        down, across = (_between(places, self.amiss.shape[-1]) for places in (rows, columns))
-        return (down @ self.amiss @ across.mT)[:, None]
+        with torch.autocast(self.amiss.device.type, enabled=False):
+            down, across = (_between(places, self.amiss.shape[-1]) for places in (rows, columns))
+            return (down @ self.amiss @ across.mT)[:, None]
 
     def radius_of(self, disparity: Tensor) -> Tensor:
         """Blur radius (B, 1, h, w) in HR px the lens predicts for disparities (B, 1, h, w)."""
@@ -121,7 +122,8 @@ def fit_prior(
     Returns:
         The prior, detached.
     """
-    with torch.no_grad():
+    # In training this is asked under autocast, whose products would have three digits.
+    with torch.no_grad(), torch.autocast(disparity.device.type, enabled=False):
         d, r = disparity.float(), radius_px.float()
         trust = 1.0 / (confidence_px.float() + 0.1).square()
         weight = trust

@@ -86,5 +86,6 @@ def test_autocast_takes_nothing_from_the_fit() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         under = _prior(RAMP + WAVES, 6 * RAMP)
         amiss = under.amiss_at(ROWS, COLUMNS)
+    assert evenly(4, torch.zeros(1, dtype=torch.bfloat16)).dtype == torch.float32
     assert torch.equal(under.alpha, plain.alpha)
     assert torch.equal(amiss, plain.amiss_at(ROWS, COLUMNS))

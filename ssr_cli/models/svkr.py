@@ -276,8 +276,8 @@ class Svkr(nn.Module):
 
 
 def evenly(count: int, like: Tensor) -> Tensor:
-    """Where the middles of `count` pixels in a row are, 0..1."""
-    return (torch.arange(count).to(like) + 0.5) / count
+    """Where the middles of `count` pixels in a row are, 0..1, in float32 whatever a plane beside them has."""
+    return (torch.arange(count, device=like.device) + 0.5) / count
 
 
 def _straightened(run: Refining, depth: Tensor, prior: PhotoPrior) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.frames import DepthMap, Photo
-from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.models.lens import PhotoPrior, crossings, fit_prior, middles
 from ssr_cli.models.opinion import Opinion, agreement, flat_nowhere, in_units_of
 from ssr_cli.models.svkr import Refining, RoundState
 from ssr_cli.physics.noise import estimate_noise
@@ -187,16 +187,8 @@ def _part(begun: Refining, part: Tile, tile: Tile, size: tuple[int, int]) -> Ref
     y, features, depth, estimate = (
         part_of(plane, box) for plane in (begun.y, begun.features, begun.depth, begun.opinion.estimate)
     )
-    places = _places(*part.read(), 1, size, y.device)
-    return Refining(y, features, depth, replace(begun.opinion, estimate=estimate), places=places)
-
-
-def _places(
-    rows: slice, columns: slice, step: int, size: tuple[int, int], device: torch.device | str = "cpu"
-) -> tuple[Tensor, Tensor]:
-    """Where every `step`-th row and column of some is in a photo of `size`, 0..1."""
-    down, across = (torch.arange(there.start, there.stop, step, device=device) for there in (rows, columns))
-    return (down + 0.5) / size[0], (across + 0.5) / size[1]
+    rows, columns = (middles(there, of, y.device) for there, of in zip(part.read(), size, strict=True))
+    return Refining(y, features, depth, replace(begun.opinion, estimate=estimate), places=(rows, columns))
 
 
 def _asked(work: Work) -> list[Tile]:
@@ -218,8 +210,8 @@ def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models
     planes = [state.disparity, state.radius_px, state.confidence_px, state.code, state.gain, state.gain_trust]
     found = [plane[(..., *pick)].flatten(2).cpu() for plane in planes]
     core = tile.core
-    picked = slice(core.top + first[0], core.bottom), slice(core.left + first[1], core.right)
-    found.append(torch.stack(torch.meshgrid(*_places(*picked, step, work.size), indexing="ij")).flatten(1)[None])
+    picked = slice(core.top + first[0], core.bottom, step), slice(core.left + first[1], core.right, step)
+    found.append(crossings(*(middles(there, of) for there, of in zip(picked, work.size, strict=True)))[None])
     if not all(bool(plane.sum().isfinite()) for plane in found):
         raise BadTile("kernels came out with values that are no numbers")
     return found

@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from ssr_cli.evaluation.metrics import spearman
-from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.models.lens import PhotoPrior, crossings, fit_prior, middles
 from ssr_cli.models.opinion import flat_nowhere
-from ssr_cli.models.svkr import evenly
 from ssr_cli.synthesis import spoil
 
 SIDE = 64
-ROWS = COLUMNS = evenly(SIDE, torch.zeros(1))
-PLACES = torch.stack(torch.meshgrid(ROWS, COLUMNS, indexing="ij")).flatten(1)[None]
+ROWS = COLUMNS = middles(slice(0, SIDE), SIDE)
+PLACES = crossings(ROWS, COLUMNS)[None]
 #: Depths a lens is fitted to; far more of the photo than waves have.
 RAMP = torch.linspace(0, 0.8, SIDE)[:, None].expand(SIDE, SIDE).contiguous()
 WAVES = 0.05 * torch.sin(6 * COLUMNS)[None].expand(SIDE, SIDE)
@@ -86,6 +85,6 @@ def test_autocast_takes_nothing_from_the_fit() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         under = _prior(RAMP + WAVES, 6 * RAMP)
         amiss = under.amiss_at(ROWS, COLUMNS)
-    assert evenly(4, torch.zeros(1, dtype=torch.bfloat16)).dtype == torch.float32
+        assert middles(slice(0, 4), 4).dtype == torch.float32
     assert torch.equal(under.alpha, plain.alpha)
     assert torch.equal(amiss, plain.amiss_at(ROWS, COLUMNS))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
-from ssr_cli.models.blocks import mean_around, upscale_bicubic
+from ssr_cli.models.blocks import mean_around, ramp, upscale_bicubic
 from ssr_cli.physics.kernels import KernelDictionary
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.projection import chebyshev
@@ -67,11 +67,6 @@ class ConsistencyConfig:
     grain: float = 1.0
 
 
-def _ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor:
-    """0 up to the first bound, 1 from the second on."""
-    return ((value - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)
-
-
 def _share(doubt: Tensor, config: ConsistencyConfig) -> Tensor:
     """What is left alone of SVKR's noise level (B, 1, 1, 1), by the doubt (B,) about `y = A x`."""
     return (config.level + (1 - config.level) * doubt).view(-1, 1, 1, 1)
@@ -88,7 +83,7 @@ def guess_level(unexplained: Tensor, processed: Tensor, config: ConsistencyConfi
     Returns:
         (B, 1, h, w), encoded units.
     """
-    return _share(_ramp(processed, config.processed), config) * unexplained
+    return _share(ramp(processed, config.processed), config) * unexplained
 
 
 def left_alone(
@@ -106,8 +101,8 @@ def left_alone(
     Returns:
         (B, 1, h, w), encoded units.
     """
-    doubt = torch.maximum(_ramp(gain[:, 1], config.sharpened), _ramp(grain, config.grainy))
-    doubt = torch.maximum(doubt, _ramp(processed, config.processed))
+    doubt = torch.maximum(ramp(gain[:, 1], config.sharpened), ramp(grain, config.grainy))
+    doubt = torch.maximum(doubt, ramp(processed, config.processed))
     return torch.maximum(_share(doubt, config) * unexplained, config.grain * grain.view(-1, 1, 1, 1))
 
 
@@ -235,8 +230,8 @@ def project(
     linear = srgb_to_linear(x.clamp(0, 1))
     shown = _shown(operator, linear)
     before = y - shown
-    fine = 1 - _ramp(noise, (_FINE, _COARSE))
-    noisy = torch.zeros_like(fine) if grain is None else _ramp(grain, _NOISY).view(-1, 1, 1, 1)
+    fine = 1 - ramp(noise, (_FINE, _COARSE))
+    noisy = torch.zeros_like(fine) if grain is None else ramp(grain, _NOISY).view(-1, 1, 1, 1)
     again = torch.ones_like(fine)
     found, allowed = _levels(before, noise)
     free: Tensor | None = None
@@ -257,7 +252,7 @@ def project(
         found, allowed = _levels(y - shown, noise)
         beyond = found.sqrt() - allowed.sqrt()
         # By the place: a tile stops where the whole photo goes on for the sake of other places.
-        again = fine + noisy * _ramp(beyond, (0.0, _WORTH))
+        again = fine + noisy * ramp(beyond, (0.0, _WORTH))
         if float((again * beyond).max()) < _WORTH:
             break
         inside = 1 - ((raw - linear).abs() / _CUT_OFF).clamp(0, 1)

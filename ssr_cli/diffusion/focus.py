@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ssr_cli.diffusion.gauss import gaussian, reach_of
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
-from ssr_cli.models.blocks import mean_around, upscale_bicubic
+from ssr_cli.models.blocks import mean_around, ramp, upscale_bicubic
 
 #: Estimated blur radii beyond the sharpest place's at which keeping begins and is complete, HR px. Where it is hard to
 #: tell, estimates lie near the photo's mean, so a background that is 4 px wider may be found 1 px wider. Chosen on
@@ -55,8 +55,7 @@ def meant(radius_px: Tensor, sharpest_px: Tensor) -> Tensor:
         (B, 1, h, w), 0 (in focus) to 1.
     """
     beyond = radius_px - sharpest_px.view(-1, 1, 1, 1)
-    ramp = ((beyond - _BEGINS_PX) / (_COMPLETE_PX - _BEGINS_PX)).clamp(0, 1)
-    calm = mean_around(ramp, _WINDOW)
+    calm = mean_around(ramp(beyond, (_BEGINS_PX, _COMPLETE_PX)), _WINDOW)
     return calm * calm * (3 - 2 * calm)
 
 

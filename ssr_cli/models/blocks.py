@@ -221,6 +221,11 @@ def upscale_bicubic(y: Tensor, scale: int) -> Tensor:
     return F.pixel_shuffle(bicubic_cells(y, scale), scale)
 
 
+def ramp(value: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """0 up to the first bound, 1 from the second on, evenly between them; bounds may fall."""
+    return ((value - bounds[0]) / (bounds[1] - bounds[0])).clamp(0, 1)
+
+
 def mean_around(plane: Tensor, side: int) -> Tensor:
     """Means of (B, C, h, w) over side x side places, side odd, borders repeated; down first, then across."""
     padded = F.pad(plane, (side // 2,) * 4, mode="replicate")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ssr_cli.models.blocks import ramp
+
 #: Share of the places that are as sharp as the photo gets.
 _SHARPEST = 0.05
 #: Focus candidates in disparity: dense inside the scene, sparse outside (blur that only grows or falls with depth).
@@ -69,6 +71,16 @@ def _scaled_fit(distance: Tensor, radius: Tensor, weight: Tensor) -> tuple[Tenso
     slope = distance @ (w * radius[..., None]) / (distance.square() @ w).clamp_min(1e-9)
     residual = (radius[:, None] - slope * distance).abs_() @ w / w.sum(1, keepdim=True)
     return slope[..., 0], residual[..., 0]
+
+
+def middles(pixels: slice, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Where the middles of some of `count` pixels in a row are, (n,) in 0..1, in float32."""
+    return (torch.arange(pixels.start, pixels.stop, pixels.step or 1, device=device) + 0.5) / count
+
+
+def crossings(rows: Tensor, columns: Tensor) -> Tensor:
+    """Row and column of every place where rows (h,) and columns (w,) meet, (2, h w)."""
+    return torch.stack(torch.meshgrid(rows, columns, indexing="ij")).flatten(1)
 
 
 def _between(places: Tensor, cells: int) -> Tensor:
@@ -139,8 +151,7 @@ def fit_prior(
         if places is not None:
             signed = a * (d - focus)
             missing = (r - signed.abs()) * signed.sign() / a.clamp_min(_TELLS[0])
-            tells = ((a - _TELLS[0]) / (_TELLS[1] - _TELLS[0])).clamp(0, 1)[..., None]
-            amiss = tells * _slow_errors(missing.clamp(-_MOST, _MOST), trust, places)
+            amiss = ramp(a, _TELLS)[..., None] * _slow_errors(missing.clamp(-_MOST, _MOST), trust, places)
         return PhotoPrior(
             alpha=a[:, 0],
             beta=-(a * focus)[:, 0],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ssr_cli.models.blocks import largest_around, local_gradient
+from ssr_cli.models.blocks import largest_around, local_gradient, ramp
 from ssr_cli.physics.spectra import luma_of
 
 #: Spread of a depth below which it is as good as flat.
@@ -82,4 +82,4 @@ def flat_nowhere(depth: Tensor) -> Tensor:
         return depth.new_zeros(len(depth))
     down, across = (depth[:, :, _OVER:] - depth[:, :, :-_OVER], depth[..., _OVER:] - depth[..., :-_OVER])
     shares = [(step.abs() > _SLOPE).float().mean((1, 2, 3)) for step in (down, across)]
-    return ((torch.minimum(*shares) - _NOWHERE[0]) / (_NOWHERE[1] - _NOWHERE[0])).clamp(0, 1)
+    return ramp(torch.minimum(*shares), _NOWHERE)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ssr_cli.models.blocks import UNet, conv3, mean_around
+from ssr_cli.models.blocks import UNet, conv3, mean_around, ramp
 from ssr_cli.models.opinion import Opinion
 
 #: Sides of the neighbourhoods that depth is compared with, LR pixels, and how much that is amplified: outlines differ
@@ -86,7 +86,7 @@ class DepthRefiner(nn.Module):
         shares = torch.softmax(self.head(self.net(seen)).float(), 1)
         own = (shares[:, -1:] - _LEAST) / (1 - _LEAST)
         own = own + (own.clamp_min(0) - own).detach()  # a share that is none must still hear that it is wanted
-        beyond = ((opinion.agreement[:, 1] - _CHANCE[0]) / (_CHANCE[1] - _CHANCE[0])).clamp(0, 1)
+        beyond = ramp(opinion.agreement[:, 1], _CHANCE)
         own = torch.maximum(own, _MISTRUSTED * beyond.view(-1, 1, 1, 1))
         # As differences: where all are equal the depth is what it was, to the bit, and ranks do not follow rounding.
         refined: Tensor = depth + (shares[:, :-1] * (_around(depth) - depth)).sum(1, keepdim=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ssr_cli.models.blocks import ResBlock, UNet, everywhere, in_parts, local_gradient, narrowing
 from ssr_cli.models.cues import CUES, blur_cues
-from ssr_cli.models.lens import PhotoPrior, fit_prior
+from ssr_cli.models.lens import PhotoPrior, crossings, fit_prior, middles
 from ssr_cli.models.opinion import Opinion, second_opinion
 from ssr_cli.models.refiner import DepthRefiner
 from ssr_cli.models.spectral import PLANES, spectral_cues
@@ -275,14 +275,9 @@ class Svkr(nn.Module):
         return run.states
 
 
-def evenly(count: int, like: Tensor) -> Tensor:
-    """Where the middles of `count` pixels in a row are, 0..1, in float32 whatever a plane beside them has."""
-    return (torch.arange(count, device=like.device) + 0.5) / count
-
-
 def _straightened(run: Refining, depth: Tensor, prior: PhotoPrior) -> Tensor:
     """A depth (B, 1, h, w) that slopes everywhere, less amiss by a little of what its photo's lens and radii say."""
-    rows, columns = run.places or tuple(evenly(n, depth) for n in depth.shape[-2:])
+    rows, columns = run.places or tuple(middles(slice(0, n), n, depth.device) for n in depth.shape[-2:])
     share = _MADE_GOOD * run.opinion.sloping.view(-1, 1, 1, 1)
     return (depth + share * prior.amiss_at(rows, columns)).clamp(0, 1)
 
@@ -299,15 +294,15 @@ def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPri
     def samples(plane: Tensor) -> Tensor:
         return plane[..., ::step, ::step].flatten(2)
 
-    rows, columns = (evenly(n, state.radius_px) for n in state.radius_px.shape[-2:])
-    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[None].expand(len(processed), -1, -1, -1)
+    radius = state.radius_px
+    places = crossings(*(middles(slice(0, n, step), n, radius.device) for n in radius.shape[-2:]))
     return fit_prior(
         samples(state.disparity)[:, 0],
-        samples(state.radius_px)[:, 0],
+        samples(radius)[:, 0],
         samples(state.confidence_px)[:, 0],
         samples(state.code),
         samples(state.gain),
         samples(state.gain_trust)[:, 0],
         processed,
-        samples(places),
+        places.expand(len(processed), -1, -1),
     )

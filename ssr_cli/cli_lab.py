@@ -85,7 +85,8 @@ def train(
     stage: Annotated[
         str,
         typer.Option(
-            help="scenes, depth, svkr, refiner, restorer, flow, joint, distil, pack, in this order; sd-adapter; niqe."
+            help="scenes, depth, svkr, refiner, restorer, flow, joint, distil, pack, in this order;"
+            " join; sd-adapter; niqe."
         ),
     ],
     photos: Annotated[list[Path] | None, typer.Option(help="Folder of sharp training photos; may be repeated.")] = None,
@@ -103,6 +104,7 @@ def train(
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile.")] = False,
     lpips_weights: Annotated[Path | None, typer.Option(help="LPIPS weights for the flow's perceptual term.")] = None,
     processed: Annotated[float, typer.Option(help="Share of crops that a camera sharpened and compressed.")] = 0.5,
+    optical: Annotated[bool, typer.Option("--optical", help="The suite for photos that nobody processed.")] = False,
     perceptual: Annotated[float, typer.Option(help="Weight of LPIPS in the flow's loss.")] = 0.35,
     adversarial: Annotated[float, typer.Option(help="Weight of a critic in the flow's loss, 0 for none.")] = 0.0,
     validate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 250,
@@ -115,7 +117,7 @@ def train(
     backbone: Annotated[
         str | None, typer.Option(help="Stable Diffusion backbone of sd-adapter, e.g. sd-turbo.")
     ] = None,
-    suite: Annotated[str, typer.Option(help="Checkpoint that an adapter builds on, and distil learns from.")] = "lite",
+    suite: Annotated[str, typer.Option(help="Checkpoint an adapter needs, distil learns from, join adds.")] = "lite",
 ) -> None:
     """Train the models, one stage after another; stops and goes on where it was."""
     from ssr_cli.training.options import TrainOptions

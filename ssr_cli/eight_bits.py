@@ -24,14 +24,14 @@ def in_eight_bits(state: Mapping[str, Tensor], parts: Sequence[str]) -> dict[str
 
     Args:
         state: tensors by name, floating point.
-        parts: first words of the names whose convolutions are kept so, e.g. ("restorer", "flow").
+        parts: beginnings of the names whose convolutions are kept so, e.g. ("restorer.", "flow.").
 
     Returns:
         The tensors, some as int8 (C', C, k, k) with scales (C',), float32, beside them.
     """
     out: dict[str, Tensor] = {}
     for name, weight in state.items():
-        if name.split(".")[0] not in parts or weight.ndim != 4 or weight.numel() < _LEAST:
+        if not name.startswith(tuple(parts)) or weight.ndim != 4 or weight.numel() < _LEAST:
             out[name] = weight.half().contiguous()
             continue
         scales = weight.float().abs().amax((1, 2, 3)).clamp_min(torch.finfo(torch.float32).tiny * _MOST) / _MOST

@@ -58,7 +58,9 @@ def _begun(photo: Photo, models: Models, options: UpscaleOptions, depth: DepthMa
         side = tile_side(photo.height, photo.width, options, models.device)
         return prepare(photo, models, side, depth, options.processed)
 
-    return recovery.whole(attempt), recovery
+    work = recovery.whole(attempt)
+    recovery.settle(float(work.processed))
+    return work, recovery
 
 
 def analyse(

@@ -50,8 +50,11 @@ def checked(core: Tensor, photo: Tensor) -> Tensor:
 def on_cpu(models: Models) -> Models:
     """The same models on the CPU, all of it in float32."""
     cpu = torch.device("cpu")
-    suite = copy.deepcopy(models.suite).to(cpu, torch.float32)
-    return replace(models, suite=suite, device=cpu, precision=torch.float32)
+    suite, optical = copy.deepcopy((models.suite, models.optical))  # together: they share a part
+    suite.to(cpu, torch.float32)
+    if optical is not None:
+        optical.to(cpu, torch.float32)
+    return replace(models, suite=suite, optical=optical, device=cpu, precision=torch.float32)
 
 
 class Recovery:
@@ -152,6 +155,11 @@ class Recovery:
                 raise self._final(error) from error
         self.models = self._spared()
         return self.whole(attempt)
+
+    def settle(self, processed: float) -> None:
+        """From here on with the models that the photo is for, see `Models.for_photo`."""
+        self.models = self.models.for_photo(processed)
+        self._spare = None if self._spare is None else self._spare.for_photo(processed)
 
     def _write_down(self, error: BaseException) -> None:
         """Note a failure that another attempt may help with; raise every other."""

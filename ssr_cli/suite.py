@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ssr_cli.diffusion.consistency import ConsistencyConfig
 from ssr_cli.diffusion.flow import Flow, FlowConfig
@@ -38,6 +39,12 @@ _BEFORE: dict[str, dict[str, Any]] = {
 }
 
 
+#: What a checkpoint calls its second suite, in its configuration and before the names of its tensors.
+OPTICAL = "optical"
+#: Probability of a camera's processing below which a photo is taken for one that nobody processed.
+_EVEN = 0.5
+
+
 @dataclass(frozen=True)
 class SuiteConfig:
     """Configurations of all parts; the defaults are the bundled checkpoint's."""
@@ -48,6 +55,12 @@ class SuiteConfig:
     restorer: RestorerConfig = field(default_factory=RestorerConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     consistency: ConsistencyConfig = field(default_factory=ConsistencyConfig)
+
+    @classmethod
+    def optical(cls) -> SuiteConfig:
+        """Of the suite for photos that nobody processed: a larger restorer, whose scenes are right."""
+        restorer = RestorerConfig(widths=(64,), encoder=(8,), doubt=0.0)
+        return cls(restorer=restorer, flow=FlowConfig(features=64))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint's metadata."""
@@ -101,7 +114,9 @@ class Models:
     """Built models on their device.
 
     Attributes:
-        suite: the lite models.
+        suite: the lite models, for photos that a camera processed or somebody edited.
+        optical: those for photos that nobody processed, where nothing but optics, pixels and noise lies between scene
+            and photo; None where the former are for all.
         dictionary: of kernels.
         device: where they are.
         stable: a Stable Diffusion prior that takes the flow's place, or None.
@@ -114,11 +129,42 @@ class Models:
     device: torch.device
     stable: StablePrior | None = None
     precision: torch.dtype = torch.float32
+    optical: Suite | None = None
+
+    def for_photo(self, processed: float) -> Models:
+        """Those of these models that a photo is for.
+
+        What cameras and editors do to pixels no scene has quite right, and what is learnt for their photos is careful.
+        Where y = A x + n holds scenes are right, and networks that learn from them alone go further.
+
+        Args:
+            processed: probability that a camera processed the photo.
+        """
+        chosen = self.suite
+        if self.optical is not None and self.stable is None and processed < _EVEN:
+            chosen = self.optical
+        return replace(self, suite=chosen, optical=None)
 
     def networks(self) -> AbstractContextManager[object]:
         """What networks are to be called in: sums are float32 in any case, factors are of `precision`."""
         lower = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision) if lower else nullcontext()
+
+
+def _built(config: dict[str, Any], state: Mapping[str, Tensor]) -> Suite:
+    """A suite of its numbers and tensors; other tensors are an error."""
+    with torch.device("meta"):
+        suite = Suite(SuiteConfig.from_dict(config))
+    suite.load_state_dict(grown(state, suite.state_dict()), assign=True)
+    return suite.eval().requires_grad_(False)
+
+
+def split_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors of a checkpoint's suite, and of its optical one, which shares the former's depth net."""
+    prefix = f"{OPTICAL}."
+    suite = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+    optical = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    return suite, optical | {name: tensor for name, tensor in suite.items() if name.startswith("depth.")}
 
 
 def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
@@ -131,14 +177,16 @@ def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
     Raises:
         WeightsError: if the tensors do not fit the configuration.
     """
+    state, second = split_state(checkpoint.state)
     try:
-        with torch.device("meta"):
-            suite = Suite(SuiteConfig.from_dict(checkpoint.config))
-        suite.load_state_dict(grown(checkpoint.state, suite.state_dict()), assign=True)
+        suite = _built(checkpoint.config, state).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optical = None
+        if OPTICAL in checkpoint.config:
+            optical = _built(checkpoint.config[OPTICAL], second).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            optical.depth = suite.depth
     except (KeyError, TypeError, RuntimeError) as error:
         text = str(error).splitlines()[0]
         raise WeightsError(
             f"The checkpoint does not fit this version of ssr: {text}.", "Update ssr or use --model lite."
         ) from error
-    suite.eval().requires_grad_(False)
-    return Models(suite.to(device, memory_format=torch.channels_last), default_dictionary(), device)  # type: ignore[call-overload]
+    return Models(suite, default_dictionary(), device, optical=optical)

@@ -18,8 +18,8 @@ from ssr_cli.synthesis.scene import LocalKernels
 
 #: Share of lenses that are far better than the photo's pixels, as in every photo that was made smaller.
 _CRISP = 0.3
-#: Share of smooth fields that were sampled and not integrated over a sensor's pixels, as a resized picture is.
-_SAMPLED = 0.5
+#: Share of fields that were sampled and not integrated over a sensor's pixels, as a resized picture is.
+_SAMPLED = 0.9
 
 
 def lens_blur(rng: np.random.Generator, largest_sigma_px: float = 4.0) -> Tensor:
@@ -90,10 +90,34 @@ def uniform(optical: Tensor, scale: int) -> BlurModel:
     return lambda disparity: LocalKernels(kernels, torch.ones(1, *disparity.shape))
 
 
+def _cubic(x: Tensor, sharpness: float) -> Tensor:
+    """Keys' cubic filter of places in samples; `sharpness` is its a, -0.5 or -0.75."""
+    near = ((sharpness + 2) * x - (sharpness + 3)) * x * x + 1
+    far = sharpness * (((x - 5) * x + 8) * x - 4)
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
+
+
+def resized(rng: np.random.Generator, scale: int) -> BlurModel:
+    """What programs do that make pictures smaller: the mean of s x s pixels, or bilinear, cubic or Lanczos filters as
+    wide as the smaller picture's pixels."""
+    size = shapes.OPTICAL_SIZE + scale - 1
+    x = ((torch.arange(size) - (size - 1) / 2) / scale).abs()
+    taps = [
+        (x < 0.5).float(),
+        (1 - x).clamp_min(0),
+        _cubic(x, -0.5),
+        _cubic(x, -0.75),
+        torch.where(x < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x)),
+    ][int(rng.integers(5))]
+    taps = taps / taps.sum()
+    kernels = torch.outer(taps, taps)[None]
+    return lambda disparity: LocalKernels(kernels, torch.ones(1, *disparity.shape))
+
+
 def smooth_field(rng: np.random.Generator, scale: int) -> BlurModel:
     """Oriented Gaussians whose axes and angle wander over the photo, on a bilinear 4 x 4 control grid.
 
-    Half of the fields are integrated over the sensor's pixels, half sampled, as resized pictures are.
+    Most fields are sampled, as resized pictures are, the others integrated over the sensor's pixels.
     """
     sampled = rng.random() < _SAMPLED
     size = shapes.OPTICAL_SIZE + scale - 1 if sampled else shapes.OPTICAL_SIZE
@@ -114,7 +138,7 @@ def block_field(rng: np.random.Generator, scale: int) -> BlurModel:
     """Oriented Gaussians that change from block to block, of 6 to 20 LR pixels a side, and not within one.
 
     As blur behaves at the borders of things, and as MANet's benchmark has it (arXiv 2108.05302), but for the kernels:
-    three fields of five grow along the photo, the others are drawn block by block; half are sampled, as in
+    three fields of five grow along the photo, the others are drawn block by block; most are sampled, as in
     `smooth_field`.
     """
     sampled = rng.random() < _SAMPLED

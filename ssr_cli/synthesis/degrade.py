@@ -19,9 +19,9 @@ from ssr_cli.synthesis.jpeg import jpeg
 from ssr_cli.synthesis.origins import Origin, column, mask
 
 #: Lowest quality of a JPEG; of one that a camera wrote; of an edited photo's, as small ones on the web are.
-_QUALITY, _CAMERA_QUALITY, _EDITED_QUALITY = 50, 80, 20
+_QUALITY, _CAMERA_QUALITY, _EDITED_QUALITY = 70, 80, 20
 #: Share of photos with little noise; of cameras'; of edited ones, which scans of old prints and films are, too.
-_QUIET, _CAMERA_QUIET, _EDITED_QUIET = 0.75, 0.92, 0.5
+_QUIET, _CAMERA_QUIET, _EDITED_QUIET = 0.88, 0.92, 0.5
 #: Most noise, encoded units; of edited photos. How soft it is, sigma in px, where it is not rough; theirs.
 _NOISE, _EDITED_NOISE = 15 / 255, 25 / 255
 _NOISE_SOFT, _EDITED_NOISE_SOFT = (0.35, 0.9), (0.35, 1.3)
@@ -150,9 +150,10 @@ def shoot(
 ) -> Shot:
     """A random mild mix: most photos fairly clean, most of the processed ones sharpened, half JPEG, some twice.
 
-    Noise comes before the sharpening or is spared by it; a tenth is softened, which is not told: it is blur like other
-    blur. Cameras sharpen as their own optics ask for: from true photos to photos RealSR and DRealSR pass at most 1.0
-    to 1.25, whatever their blur (nine of ten), though blur and mask by themselves differ by more.
+    Noise comes before the sharpening or is spared by it; some of what was processed is softened, which is not told: it
+    is blur like other blur. Of photos that nobody processed all blur is told, or kernels would learn to be too narrow.
+    Cameras sharpen as their own optics ask for: from true photos to photos RealSR and DRealSR pass at most 1.0 to 1.25,
+    whatever their blur (nine of ten), though blur and mask by themselves differ by more.
 
     Args:
         clean: (B, 3, h, w), encoded, 0..1, what the optics gave.
@@ -168,7 +169,7 @@ def shoot(
     grain = _grain(clean, origins, rng)
     before = mask(rng.random(b) < 0.4, clean)
     crisp = rng.random(b) < np.select([camera, edited], [0.92, 0.6], 0.0)
-    soft = ~crisp & (rng.random(b) < 0.2)
+    soft = ~crisp & (rng.random(b) < np.where(origins == Origin.REDUCED, 0.0, 0.2))
     twice = camera & crisp & (rng.random(b) < 0.2)
     # Software sharpens pictures that are sharp already less, and finer.
     drawn = np.where(camera, rng.uniform(0.3, 1.6, b), rng.uniform(0.1, 1.0, b))
@@ -187,7 +188,7 @@ def shoot(
     seen = sharpen(sharpen(seen, sigmas, amounts), sigmas_again, again)
     seen = torch.where(before, seen, seen + grain)
     seen = (seen.clamp(0, 1) * 255).round() / 255
-    once, more = (np.select([camera, edited], shares, last) for *shares, last in ((0.65, 0.75, 0.2), (0.15, 0.2, 0.0)))
+    once, more = (np.select([camera, edited], shares, last) for *shares, last in ((0.65, 0.75, 0.1), (0.15, 0.2, 0.0)))
     least = np.select([camera, edited], [_CAMERA_QUALITY, _EDITED_QUALITY], _QUALITY)
     seen = _compressed(_compressed(seen, once, least, rng), more, least, rng)
     return Shot(seen, log_gain(sigmas, amounts) + log_gain(sigmas_again, again), grain.std((1, 2, 3)))

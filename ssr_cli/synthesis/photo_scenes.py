@@ -16,6 +16,7 @@ from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import KernelDictionary
 from ssr_cli.synthesis import blur_models
+from ssr_cli.synthesis.origins import PROCESSED
 from ssr_cli.synthesis.render import render
 from ssr_cli.synthesis.scene import Layer, Rendered
 
@@ -24,13 +25,14 @@ PhotoSource = Callable[[int], Tensor]
 #: Cameras' scenes are of photo `count u^PREFERENCE`, u uniform in 0..1: of the first quarter 44 % of the time.
 #: Photos for training have more foliage and fewer lines and edges than what people photograph (`training.structure`).
 PREFERENCE = 1.7
-#: Share of scenes that are as a camera's pixels show them; the others as pictures that were made smaller do.
-_CAMERA = 0.5
 #: Up to which number, drawn from 0..1, a scene that no camera took has one kernel, a smooth field, a field of blocks;
 #: the others have a thin lens.
-_ONE, _SMOOTH, _BLOCKS = 0.17, 0.28, 0.58
+_ONE, _SMOOTH, _BLOCKS = 0.18, 0.28, 0.7
+#: Share of them that a program made smaller, with the filter such programs have, and share of these that it did in
+#: encoded values.
+_RESIZED, _RESIZED_ENCODED = 0.06, 0.8
 #: Share of fields that are applied to encoded values, as most programs do that make pictures smaller.
-_ENCODED = 0.6
+_ENCODED = 0.9
 #: Share of a camera's scenes that have one kernel; the others have a thin lens.
 _CAMERA_ONE = 0.5
 #: Gamma of the light that cameras' pixels are blurred in. Most of what softens them comes after the tone curve, or the
@@ -154,7 +156,9 @@ def _light(rng: np.random.Generator, camera: bool) -> tuple[Callable[[Tensor], T
     return lambda x: x.pow(gamma), lambda x: x.clamp(1e-8, 1).pow(1 / gamma)
 
 
-def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, seed: tuple[int, ...]) -> Rendered:
+def random_scene(
+    source: PhotoSource, count: int, dictionary: KernelDictionary, seed: tuple[int, ...], cameras: float = PROCESSED
+) -> Rendered:
     """One training scene, a pure function of the photos and the seed.
 
     Args:
@@ -162,17 +166,24 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
         count: number of photos.
         dictionary: for kernel codes and scale.
         seed: e.g. (run seed, scene number).
+        cameras: share of scenes that are as a camera's pixels show them; the others as pictures that were made smaller
+            do.
 
     Returns:
         What the optics gave, before noise and the camera's processing, and its truth.
     """
     rng = np.random.default_rng(seed)
-    camera = rng.random() < _CAMERA
+    camera = rng.random() < cameras
     decode, encode = _light(rng, camera)
     kind = rng.random()
     scale = dictionary.scale
     alpha_beta = None
-    if kind < (_CAMERA_ONE if camera else _ONE):
+    if not camera and kind < _RESIZED:
+        if rng.random() < _RESIZED_ENCODED:
+            decode, encode = (lambda x: x), (lambda x: x.clamp(0, 1))
+        layers = photo_layers(source, count, 0, rng, decode)
+        blur = blur_models.resized(rng, scale)
+    elif kind < (_CAMERA_ONE if camera else _ONE):
         layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode, camera)
         optical = blur_models.camera_blur(rng) if camera else blur_models.random_optical(rng)
         if camera and rng.random() < 0.15:
@@ -181,7 +192,7 @@ def random_scene(source: PhotoSource, count: int, dictionary: KernelDictionary, 
     elif not camera and kind < _BLOCKS:
         if rng.random() < _ENCODED:
             decode, encode = (lambda x: x), (lambda x: x.clamp(0, 1))
-        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode)
+        layers = photo_layers(source, count, int(rng.random() < 0.1), rng, decode)
         field = blur_models.smooth_field if kind < _SMOOTH else blur_models.block_field
         blur = field(rng, scale)
     else:

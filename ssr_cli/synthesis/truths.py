@@ -18,6 +18,8 @@ _SHARP = 1e-3
 _TRUE_GRAIN, _LEAST_GRAIN, _MOST_GRAIN, _GRAIN_SOFT = (0.7, 2.0), 0.1 / 255, 1.6 / 255, (0.3, 0.8)
 #: How soft cameras' true photos are, sigma in px; by how much they were sharpened, with which masks, px.
 _FOCUS, _CRISPED, _CRISPING = (0.55, 1.0), (-0.1, 0.5), (1.5, 3.0)
+#: Share of other crops whose truth is softer, too: of photos that nobody processed, of edited ones.
+_SOFTER = (0.05, 0.2)
 #: Share of crops that are out of focus in the true photo as well, and how soft these are: a third of the patches of
 #: RealSR's and DRealSR's true photos are smooth, of sharp crops chosen for training an eighth.
 _BEHIND, _BEHIND_FOCUS = 0.2, (1.0, 2.5)
@@ -51,7 +53,8 @@ def as_focused(
     b = len(hr)
     behind = rng.random(b) < _BEHIND
     focus = np.where(behind, rng.uniform(*_BEHIND_FOCUS, b), rng.uniform(*_FOCUS, b))
-    sigma = np.select([camera, rng.random(b) < 0.2], [focus, rng.uniform(0.3, 0.9, b)], _SHARP)
+    softer = rng.random(b) < np.where(origins == Origin.REDUCED, *_SOFTER)
+    sigma = np.select([camera, softer], [focus, rng.uniform(0.3, 0.9, b)], _SHARP)
     touched = np.flatnonzero(camera | (sigma > _SHARP))  # the others stay as they are: that is quicker
     if not len(touched):
         return hr, clean

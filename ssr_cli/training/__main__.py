@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(TrainOptions, name))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--optical", action="store_true")
     parser.add_argument("--restart", action="store_true")
     return parser
 

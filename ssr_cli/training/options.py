@@ -27,17 +27,20 @@ class TrainOptions:
         compile: compile the networks with torch.compile.
         lpips_weights: LPIPS file, for the flow's perceptual term.
         processed: share of crops that a camera processed (sharpened, denoised, compressed).
+        optical: whether the suite is that for photos that nobody processed: of its own size (`SuiteConfig.optical`),
+            and with scenes and crops of such photos alone.
         perceptual: weight of that term against the L1 of the end point.
         adversarial: weight of the flow's critic, 0 for none.
         validate_every: optimiser steps between validations.
-        init: checkpoint whose weights a stage without a saved state begins from, or None for random ones.
+        init: checkpoint whose weights a stage without a saved state begins from, or None for random ones; for "join"
+            the one whose suite is the first.
         restart: ignore a saved state of the stage.
         pack_to: where "pack" writes the checkpoint.
         keep: for "pack", `STAGE=SHARE`: how much of a stage's weights are those of `init`, 0..1; the rest is what was
             learnt since. Two trainings of one network, averaged, can be better than either (arXiv 2203.05482).
         backbone: id of the Stable Diffusion backbone, for "sd-adapter", and for "pack" to pack that stage's adapter.
         suite: checkpoint whose depth, SVKR, AMF and restorer an adapter builds on; and the teacher of "distil", whose
-            SVKR asks about crops.
+            SVKR asks about crops; and for "join" the one whose suite becomes the optical one.
     """
 
     stage: str
@@ -56,6 +59,7 @@ class TrainOptions:
     compile: bool = False
     lpips_weights: Path | None = None
     processed: float = 0.5
+    optical: bool = False
     perceptual: float = 0.35
     adversarial: float = 0.0
     validate_every: int = 250

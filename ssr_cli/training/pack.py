@@ -24,7 +24,7 @@ _PARTS = ("depth", "svkr", "refiner", "restorer", "flow")
 #: Stages that may have been trained together, and then have one state.
 _TOGETHER = ("joint", "distil")
 #: What is kept in eight bits: measured, that is no loss to a result (1/1000 dB); kernels want their sixteen.
-_EIGHT_BITS = ("restorer", "flow")
+EIGHT_BITS = ("restorer.", "flow.")
 
 
 def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[str, object]:
@@ -151,16 +151,16 @@ def pack(options: TrainOptions, report: Report) -> dict[str, float]:
         if options.keep:
             raise UsageError("An adapter is not begun from other weights.", "Leave --keep out.")
         _save_adapter(options, options.pack_to)
-        return _listed(options, options.pack_to, report)
+        return listed(options, options.pack_to, report)
     kept = shares(options)
     suite: Suite = load_suite(options, torch.device("cpu"), _PARTS)
     if kept:
         _average(suite, options, kept)
-    save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options), _EIGHT_BITS)
-    return _listed(options, options.pack_to, report)
+    save_checkpoint(options.pack_to, suite.config.to_dict(), suite.state_dict(), provenance(options), EIGHT_BITS)
+    return listed(options, options.pack_to, report)
 
 
-def _listed(options: TrainOptions, target: Path, report: Report) -> dict[str, float]:
+def listed(options: TrainOptions, target: Path, report: Report) -> dict[str, float]:
     """Write the attribution list beside a checkpoint and say how large it is."""
     listed = attribution(options, target.with_suffix(".ATTRIBUTION.csv"))
     size = target.stat().st_size / 1e6

@@ -24,7 +24,7 @@ from ssr_cli.models.depth import DepthNet
 from ssr_cli.models.opinion import in_units_of
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.synthesis.degrade import shoot
-from ssr_cli.synthesis.origins import PROCESSED, Origin, draw_origins
+from ssr_cli.synthesis.origins import EDITED, PROCESSED, Origin, draw_origins
 from ssr_cli.synthesis.photo_scenes import random_scene
 from ssr_cli.synthesis.truths import as_focused, with_grain
 
@@ -100,11 +100,14 @@ def load_photo(path: Path) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
-def render_scenes(photos: Sequence[Path], first: int, items: int, seed: int) -> dict[str, Tensor]:
+def render_scenes(
+    photos: Sequence[Path], first: int, items: int, seed: int, cameras: float = PROCESSED
+) -> dict[str, Tensor]:
     """Scenes [first, first + items) with their truth: sharp pictures in 8 bits, the rest in half precision."""
     dictionary = default_dictionary()
     scenes = [
-        random_scene(lambda i: load_photo(photos[i]), len(photos), dictionary, (seed, first + i)) for i in range(items)
+        random_scene(lambda i: load_photo(photos[i]), len(photos), dictionary, (seed, first + i), cameras)
+        for i in range(items)
     ]
     return {
         "hr": torch.stack([(s.hr * 255).round().byte() for s in scenes]),
@@ -125,8 +128,8 @@ class ScenePool:
         device: where the pool lives (a GPU holds it whole: 1.8 MB a scene).
         steady: whether cameras' crops are only of scenes that one kernel blurred. What is out of focus in a camera's
             photo is so in its truth as well; a flow that learns to sharpen it invents texture wherever it is smooth.
-        processed: share of training crops from scenes of a camera's pixels, which it processed; of validation crops it
-            is always the same.
+        processed: share of crops from scenes of a camera's pixels, which it processed.
+        edited: share of the others that were edited.
     """
 
     def __init__(
@@ -135,6 +138,7 @@ class ScenePool:
         held_out: int,
         device: torch.device,
         processed: float = PROCESSED,
+        edited: float = EDITED,
         steady: bool = False,
     ) -> None:
         parts = [load_file(p) for p in shards]
@@ -151,6 +155,7 @@ class ScenePool:
         self.kept = _by_kind(camera[count:], count, varies[count:] & steady)
         self.device = device
         self.processed = processed
+        self.edited = edited
 
     @property
     def side(self) -> int:
@@ -167,7 +172,7 @@ class ScenePool:
             validation: from the held-out scenes instead.
         """
         rng = np.random.default_rng(seed)
-        origins = draw_origins(batch, rng, PROCESSED if validation else self.processed)
+        origins = draw_origins(batch, rng, self.processed, self.edited)
         picks = [self._place(side, origin == Origin.CAMERA, validation, rng) for origin in origins]
 
         def cut(name: str, scale: int = 1) -> Tensor:

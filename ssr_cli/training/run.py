@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from torch import nn
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.growth import begun_from
 from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.synthesis.origins import EDITED, PROCESSED
 from ssr_cli.training.crispness import crispest
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
 from ssr_cli.training.options import TrainOptions
@@ -19,7 +21,20 @@ from ssr_cli.training.structure import most_structured_first
 from ssr_cli.weights import load_checkpoint
 
 #: In the order they are trained, each with the ones before it frozen; then the checkpoint, and the bench's own model.
-STAGES = ("scenes", "depth", "svkr", "refiner", "restorer", "flow", "joint", "distil", "sd-adapter", "pack", "niqe")
+STAGES = (
+    "scenes",
+    "depth",
+    "svkr",
+    "refiner",
+    "restorer",
+    "flow",
+    "joint",
+    "distil",
+    "sd-adapter",
+    "pack",
+    "join",
+    "niqe",
+)
 #: What has the weights of a part of the suite once it is trained; the last one's word counts.
 _TRAINED = ("depth", "svkr", "refiner", "restorer", "flow", "joint", "distil")
 
@@ -28,21 +43,30 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
     """Render what is missing of the pool, then read it."""
     photos = list_photos(options.photos)
     progress = lambda done, of: report(f"scenes: {done}/{of} shards of {SHARD}")  # noqa: E731
-    folder = options.out / "scenes"
+    folder = options.out / ("scenes-optical" if options.optical else "scenes")
+    cameras = 0.0 if options.optical else PROCESSED
     if not all(path.exists() for path in shard_files(folder, options.scenes, SHARD, options.seed)):
         report(f"scenes: looking how crisp and how structured {len(photos)} photos are")
         photos = most_structured_first(crispest(photos, load_photo), load_photo)
     shards = render_shards(
-        render_scenes, photos, folder, options.scenes, SHARD, options.seed, options.workers, progress
+        partial(render_scenes, cameras=cameras),
+        photos,
+        folder,
+        options.scenes,
+        SHARD,
+        options.seed,
+        options.workers,
+        progress,
     )
     steady = options.stage in ("flow", "joint")
-    return ScenePool(shards, held_out=SHARD, device=device, processed=options.processed, steady=steady)
+    processed, edited = (0.0, 0.0) if options.optical else (options.processed, EDITED)
+    return ScenePool(shards, SHARD, device, processed, edited, steady)
 
 
 def begun_suite(options: TrainOptions) -> Suite:
     """The models as training begins with them: of the seed, or of the checkpoint to begin from."""
     torch.manual_seed(options.seed)
-    suite = Suite(SuiteConfig())
+    suite = Suite(SuiteConfig.optical() if options.optical else SuiteConfig())
     if options.init is not None:
         suite.load_state_dict(begun_from(load_checkpoint(options.init).state, suite.state_dict()))
     return suite
@@ -175,4 +199,8 @@ def train_stage(options: TrainOptions, report: Report) -> dict[str, float]:
         from ssr_cli.training.pack import pack
 
         return pack(options, report)
+    if options.stage == "join":
+        from ssr_cli.training.join import join
+
+        return join(options, report)
     return train(build_stage(options, device, report), options, device, report)

@@ -157,7 +157,8 @@ def model_card(
         config: of the checkpoint; an adapter's names the backbone and the suite it needs.
     """
     licence = str(provenance.get("licence", "other")).lower()
-    stages = provenance.get("stages", {})
+    second = provenance.get("optical", {}).get("stages", {})
+    stages = provenance.get("stages", {}) | {f"{name}, of unprocessed photos": told for name, told in second.items()}
     trained = "\n".join(f"| {name} | {s['steps']} | {s['minutes']} |" for name, s in stages.items())
     figures = "\n".join(f"| {name} | {value} |" for name, value in scores.items()) or "| not measured | - |"
     return f"""---

@@ -214,3 +214,10 @@ def test_the_card_of_an_adapter_names_what_it_needs() -> None:
     assert "`sd-turbo`" in card
     assert "`me/suite`" in card
     assert "Stable Diffusion" not in hub.model_card({}, {}, "me/mine", {"depth": {}})
+
+
+def test_a_card_tells_the_training_of_both_suites() -> None:
+    stages = {"stages": {"svkr": {"steps": 7, "minutes": 1.5}}}
+    card = hub.model_card({**stages, "optical": {"stages": {"svkr": {"steps": 9, "minutes": 2.5}}}}, {}, "me/mine")
+    assert "| svkr | 7 | 1.5 |" in card
+    assert "| svkr, of unprocessed photos | 9 | 2.5 |" in card

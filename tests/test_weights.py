@@ -19,7 +19,7 @@ from ssr_cli.image.reading import read_photo
 from ssr_cli.paths import digest
 from ssr_cli.pipeline import upscale
 from ssr_cli.settings import UpscaleOptions
-from ssr_cli.suite import SuiteConfig, load_models
+from ssr_cli.suite import OPTICAL, SuiteConfig, load_models
 from tests.conftest import TINY, tiny_suite
 from tests.golden.lite import FILE, TOLERANCE, answers
 
@@ -32,9 +32,11 @@ def test_the_bundled_checkpoint_is_small_licensed_and_complete() -> None:
     assert entry.size == path.stat().st_size <= 16_000_000
     assert entry.files[0].sha256 == digest(path)
     checkpoint = weights.load_checkpoint("lite")
-    assert checkpoint.config == json.loads(json.dumps(SuiteConfig().to_dict()))
+    numbers = {**SuiteConfig().to_dict(), OPTICAL: SuiteConfig.optical().to_dict()}
+    assert checkpoint.config == json.loads(json.dumps(numbers))
     assert checkpoint.provenance["licence"] == entry.licence == "CC-BY-SA-4.0"
     assert set(checkpoint.provenance["stages"]) == {"depth", "svkr", "refiner", "restorer", "flow", "distil"}
+    assert set(checkpoint.provenance[OPTICAL]["stages"]) >= {"svkr", "restorer", "flow"}
     assert all(bool(v.isfinite().all()) for v in checkpoint.state.values())
     with (ASSETS / "lite.ATTRIBUTION.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -42,7 +42,7 @@ def mean_loss(mean: Tensor, hr: Tensor, fused: Fused, told: Conditions) -> tuple
     """
     gates = _gate_error(fused, told)
     error = mean - hr
-    loss = _SIZE * (error.square().mean((1, 2, 3)) + _PERFECT).sqrt().mean() + _GATES * gates
+    loss = _SIZE * (error.square() + _PERFECT).sqrt().mean() + _GATES * gates
     return loss, {"l1": error.detach().abs().mean(), "gates": gates}
 
 

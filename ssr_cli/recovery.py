@@ -159,7 +159,7 @@ class Recovery:
     def settle(self, processed: float) -> None:
         """From here on with the models that the photo is for, see `Models.for_photo`."""
         self.models = self.models.for_photo(processed)
-        self._spare = None if self._spare is None else self._spare.for_photo(processed)
+        self._spare = None  # of the models before; copied anew where it is needed
 
     def _write_down(self, error: BaseException) -> None:
         """Note a failure that another attempt may help with; raise every other."""

@@ -151,12 +151,13 @@ class Models:
         return torch.autocast(self.device.type, self.precision) if lower else nullcontext()
 
 
-def _built(config: dict[str, Any], state: Mapping[str, Tensor]) -> Suite:
-    """A suite of its numbers and tensors; other tensors are an error."""
+def _built(config: dict[str, Any], state: Mapping[str, Tensor], device: torch.device) -> Suite:
+    """A suite of its numbers and tensors, on a device; other tensors are an error."""
     with torch.device("meta"):
         suite = Suite(SuiteConfig.from_dict(config))
     suite.load_state_dict(grown(state, suite.state_dict()), assign=True)
-    return suite.eval().requires_grad_(False)
+    suite.eval().requires_grad_(False)
+    return suite.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def split_state(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -179,10 +180,10 @@ def load_models(checkpoint: Checkpoint, device: torch.device) -> Models:
     """
     state, second = split_state(checkpoint.state)
     try:
-        suite = _built(checkpoint.config, state).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        suite = _built(checkpoint.config, state, device)
         optical = None
         if OPTICAL in checkpoint.config:
-            optical = _built(checkpoint.config[OPTICAL], second).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            optical = _built(checkpoint.config[OPTICAL], second, device)
             optical.depth = suite.depth
     except (KeyError, TypeError, RuntimeError) as error:
         text = str(error).splitlines()[0]

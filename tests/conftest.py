@@ -47,7 +47,7 @@ class NoisePool(ScenePool):
     def __init__(self, device: str = "cpu") -> None:
         torch.manual_seed(0)
         self.device = torch.device(device)
-        self.processed, self.edited = 0.5, 0.4
+        self.processed, self.optical = 0.5, False
         self.scenes, self.kept = ((np.arange(n, n + 3), np.arange(n, n + 3)) for n in (0, 3))
         self.variance = np.ones((6, 32, 32), np.float16)
         channels = {"hr": 3, "clean": 3, "code": 24, "covariance": 3, "disparity": 1}

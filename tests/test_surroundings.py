@@ -24,7 +24,7 @@ class _Pool(ScenePool):
 
     def __init__(self) -> None:
         self.device = torch.device("cpu")
-        self.processed, self.edited = 0.5, 0.4
+        self.processed, self.optical = 0.5, False
         self.scenes = self.kept = (np.arange(3), np.arange(3, 6))
         generator = torch.Generator().manual_seed(0)
         hr = torch.rand(6, 3, 256, 256, generator=generator)

@@ -327,7 +327,7 @@ def test_the_pool_is_rendered_once_and_cropped_by_the_seed(photos: Path, tmp_pat
 
 
 @pytest.mark.usefixtures("small")
-def test_the_share_of_processed_photos_is_as_asked(photos: Path, tmp_path: Path) -> None:
+def test_the_share_of_processed_photos_is_as_asked_and_validation_keeps_its_own(photos: Path, tmp_path: Path) -> None:
     pools = [
         run.load_pool(_options("scenes", photos, tmp_path, processed=p), torch.device("cpu"), print) for p in (0.0, 1.0)
     ]
@@ -341,8 +341,8 @@ def test_the_share_of_processed_photos_is_as_asked(photos: Path, tmp_path: Path)
     optical = run.load_pool(_options("scenes", photos, tmp_path, optical=True), torch.device("cpu"), print)
     assert float(torch.cat([optical.crops(8, 16, (1, i)).processed for i in range(6)]).max()) <= 0.5
     assert {folder.name for folder in tmp_path.glob("scenes*")} == {"scenes", "scenes-optical"}
-    assert {round(p, 3) for p in first.processed.tolist()} <= {0.0, 0.7}
-    assert {round(p, 3) for p in second.processed.tolist()} == {1.0}
+    assert torch.equal(first.lr, second.lr)
+    assert {round(p, 3) for p in first.processed.tolist()} <= {0.0, 0.7, 1.0}
 
 
 @pytest.mark.usefixtures("small")

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-#: Share of photos that a camera processed, and share of the others that were edited, where nothing else is asked for.
-PROCESSED, EDITED = 0.5, 0.4
+#: Share of photos that a camera processed, where nothing else is asked for.
+PROCESSED = 0.5
+#: Share of the others that were edited.
+_EDITED = 0.4
 
 
 class Origin(IntEnum):
@@ -25,11 +27,9 @@ class Origin(IntEnum):
     EDITED = 2
 
 
-def draw_origins(
-    count: int, rng: np.random.Generator, camera: float = PROCESSED, edited: float = EDITED
-) -> npt.NDArray[np.int_]:
-    """Origins of `count` photos: a camera in so large a share of them, editing in so large a share of the others."""
-    others = np.where(rng.random(count) < edited, Origin.EDITED, Origin.REDUCED)
+def draw_origins(count: int, rng: np.random.Generator, camera: float = PROCESSED) -> npt.NDArray[np.int_]:
+    """Origins of `count` photos, a camera in so large a share of them."""
+    others = np.where(rng.random(count) < _EDITED, Origin.EDITED, Origin.REDUCED)
     return np.where(rng.random(count) < camera, Origin.CAMERA, others)
 
 

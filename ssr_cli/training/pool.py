@@ -24,7 +24,7 @@ from ssr_cli.models.depth import DepthNet
 from ssr_cli.models.opinion import in_units_of
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.synthesis.degrade import shoot
-from ssr_cli.synthesis.origins import EDITED, PROCESSED, Origin, draw_origins
+from ssr_cli.synthesis.origins import PROCESSED, Origin, draw_origins
 from ssr_cli.synthesis.photo_scenes import random_scene
 from ssr_cli.synthesis.truths import as_focused, with_grain
 
@@ -128,8 +128,9 @@ class ScenePool:
         device: where the pool lives (a GPU holds it whole: 1.8 MB a scene).
         steady: whether cameras' crops are only of scenes that one kernel blurred. What is out of focus in a camera's
             photo is so in its truth as well; a flow that learns to sharpen it invents texture wherever it is smooth.
-        processed: share of crops from scenes of a camera's pixels, which it processed.
-        edited: share of the others that were edited.
+        processed: share of training crops from scenes of a camera's pixels, which it processed; of validation crops it
+            is always the same.
+        optical: whether all crops are of photos that nobody processed.
     """
 
     def __init__(
@@ -138,8 +139,8 @@ class ScenePool:
         held_out: int,
         device: torch.device,
         processed: float = PROCESSED,
-        edited: float = EDITED,
         steady: bool = False,
+        optical: bool = False,
     ) -> None:
         parts = [load_file(p) for p in shards]
         # kept beside the program: choosing places must not wait for the device
@@ -155,7 +156,7 @@ class ScenePool:
         self.kept = _by_kind(camera[count:], count, varies[count:] & steady)
         self.device = device
         self.processed = processed
-        self.edited = edited
+        self.optical = optical
 
     @property
     def side(self) -> int:
@@ -172,7 +173,9 @@ class ScenePool:
             validation: from the held-out scenes instead.
         """
         rng = np.random.default_rng(seed)
-        origins = draw_origins(batch, rng, self.processed, self.edited)
+        origins = draw_origins(batch, rng, PROCESSED if validation else self.processed)
+        if self.optical:
+            origins = np.full_like(origins, Origin.REDUCED)
         picks = [self._place(side, origin == Origin.CAMERA, validation, rng) for origin in origins]
 
         def cut(name: str, scale: int = 1) -> Tensor:

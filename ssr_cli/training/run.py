@@ -11,7 +11,7 @@ from torch import nn
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.growth import begun_from
 from ssr_cli.suite import Suite, SuiteConfig
-from ssr_cli.synthesis.origins import EDITED, PROCESSED
+from ssr_cli.synthesis.origins import PROCESSED
 from ssr_cli.training.crispness import crispest
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
 from ssr_cli.training.options import TrainOptions
@@ -59,8 +59,7 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
         progress,
     )
     steady = options.stage in ("flow", "joint")
-    processed, edited = (0.0, 0.0) if options.optical else (options.processed, EDITED)
-    return ScenePool(shards, SHARD, device, processed, edited, steady)
+    return ScenePool(shards, SHARD, device, options.processed, steady, options.optical)
 
 
 def begun_suite(options: TrainOptions) -> Suite:

@@ -14,7 +14,7 @@ from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.surroundings import Conditions, draw
 from ssr_cli.training.validation import CROPS, mean_figures
 
-#: Mean squared error, encoded units, below which a crop is as good as perfect; what roots of it are multiplied by.
+#: Squared error, encoded units, below which a value is as good as perfect; what the roots are multiplied by.
 _PERFECT, _SIZE = (1 / 255) ** 2, 20.0
 #: Weight of what AMF is told of its gates, and the blur radius, HR px, of which half the weight is the kernel's.
 _GATES, _HALF_PX = 0.5, 4.0
@@ -30,9 +30,8 @@ def _gate_error(fused: Fused, told: Conditions) -> Tensor:
 def mean_loss(mean: Tensor, hr: Tensor, fused: Fused, told: Conditions) -> tuple[Tensor, dict[str, Tensor]]:
     """How far the mean is from sharp photos, and AMF's gates from what they should be.
 
-    The root of each crop's mean squared error: squares, so that what is in doubt is averaged and not chosen; roots,
-    so that flat crops count, but not as much as rich ones, which make up most of a photo's error. Nothing in that says
-    what the gates should be, so they are told.
+    The absolute error of every value, rounded off below `_PERFECT`. Nothing in that says what the gates should be, so
+    they are told.
 
     Args:
         mean: (B, 3, H, W).

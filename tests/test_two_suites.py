@@ -16,6 +16,7 @@ from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import OPTICAL, Models, load_models
 from ssr_cli.training import run
 from ssr_cli.training.options import TrainOptions
+from ssr_cli.training.pack import provenance
 from ssr_cli.weights import Checkpoint, load_checkpoint, save_checkpoint
 from tests.conftest import TINY, tiny_suite
 
@@ -99,6 +100,19 @@ def test_both_suites_move_to_the_cpu_and_still_share_their_depth() -> None:
     assert moved.optical.depth is moved.suite.depth
     assert moved.suite is not first
     assert {value.dtype for part in (moved.suite, moved.optical) for value in part.parameters()} == {torch.float32}
+
+
+def test_training_goes_on_from_the_suite_for_the_same_photos() -> None:
+    models = load_models(load_checkpoint("lite"), CPU)
+    assert models.optical is not None
+    for optical, bundled in ((False, models.suite), (True, models.optical)):
+        begun = run.begun_suite(TrainOptions("restorer", init="lite", optical=optical))
+        mine, expected = begun.restorer.state_dict(), bundled.restorer.state_dict()
+        assert set(mine) == set(expected)
+        assert all(torch.equal(mine[name], expected[name]) for name in expected)
+        said = provenance(TrainOptions("pack", init="lite", optical=optical, out=Path("nowhere")))
+        told = load_checkpoint("lite").provenance
+        assert said["stages"]["flow"] == (told[OPTICAL] if optical else told)["stages"]["flow"]  # type: ignore[index]
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ssr_cli import __version__
 from ssr_cli.assembly import ADAPTER
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.models.adapter import config_of
-from ssr_cli.suite import Suite
+from ssr_cli.suite import OPTICAL, Suite
 from ssr_cli.training.loop import Report, load_average, state_file
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.weights import load_checkpoint, save_checkpoint
@@ -30,6 +30,8 @@ EIGHT_BITS = ("restorer.", "flow.")
 def provenance(options: TrainOptions, parts: tuple[str, ...] = _PARTS) -> dict[str, object]:
     """What made the checkpoint: version, steps and minutes of every stage, photos, licence."""
     begun = load_checkpoint(options.init).provenance if options.init else {}
+    if options.optical:
+        begun = begun.get(OPTICAL, begun)
     kept = shares(options)
     stages = {}
     together = tuple(name for name in _TOGETHER if state_file(options, name).exists())

@@ -10,7 +10,7 @@ from torch import nn
 
 from ssr_cli.errors import UsageError, WeightsError
 from ssr_cli.growth import begun_from
-from ssr_cli.suite import Suite, SuiteConfig
+from ssr_cli.suite import OPTICAL, Suite, SuiteConfig, split_state
 from ssr_cli.synthesis.origins import PROCESSED
 from ssr_cli.training.crispness import crispest
 from ssr_cli.training.loop import Report, Stage, load_average, state_file, train
@@ -63,11 +63,14 @@ def load_pool(options: TrainOptions, device: torch.device, report: Report) -> Sc
 
 
 def begun_suite(options: TrainOptions) -> Suite:
-    """The models as training begins with them: of the seed, or of the checkpoint to begin from."""
+    """The models as training begins with them: of the seed, or of the checkpoint's suite for the same photos."""
     torch.manual_seed(options.seed)
     suite = Suite(SuiteConfig.optical() if options.optical else SuiteConfig())
     if options.init is not None:
-        suite.load_state_dict(begun_from(load_checkpoint(options.init).state, suite.state_dict()))
+        checkpoint = load_checkpoint(options.init)
+        first, second = split_state(checkpoint.state)
+        state = second if options.optical and OPTICAL in checkpoint.config else first
+        suite.load_state_dict(begun_from(state, suite.state_dict()))
     return suite
 
 

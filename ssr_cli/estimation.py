@@ -208,6 +208,7 @@ def _samples(work: Work, priors: list[PhotoPrior], step: int, tile: Tile, models
     first = -tile.core.top % step, -tile.core.left % step
     pick = slice(rows.start + first[0], rows.stop, step), slice(columns.start + first[1], columns.stop, step)
     planes = [state.disparity, state.radius_px, state.confidence_px, state.code, state.gain, state.gain_trust]
+    planes += [state.light, state.light_trust]
     found = [plane[(..., *pick)].flatten(2).cpu() for plane in planes]
     core = tile.core
     picked = slice(core.top + first[0], core.bottom, step), slice(core.left + first[1], core.right, step)
@@ -228,8 +229,9 @@ def _fit(
         tell(done, len(asked))
         samples += [found for _, found in recovery.pieces(tile, partial(_samples, work, priors, step))]
     found = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
-    disparity, radius, confidence, code, gain, trust, places = found
-    return fit_prior(disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0], work.processed, places)
+    disparity, radius, confidence, code, gain, trust, light, light_trust, places = found
+    numbers = disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0]
+    return fit_prior(*numbers, work.processed, places, (light, light_trust[:, 0]))
 
 
 def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | None = None) -> list[PhotoPrior]:

@@ -125,6 +125,7 @@ class Round:
         lens: fitted to both.
         sharpening: log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel, 0 for none.
         processed: probability that these are a camera's pixels, which it processed.
+        light: share of linear light that the blur happened in, 0 for encoded values; see `physics.light`.
     """
 
     field: KernelField
@@ -132,6 +133,7 @@ class Round:
     lens: ThinLens
     sharpening: tuple[float, float] = (0.0, 0.0)
     processed: float = 0.5
+    light: float = 1.0
 
 
 @dataclass(frozen=True)

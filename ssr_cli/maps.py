@@ -57,7 +57,8 @@ class Maps:
             get[f"{t}.weights"], get[f"{t}.covariance"], get[f"{t}.confidence_px"][0], get[f"{t}.noise"][0], scale
         )
         coarse, fine = prior.gain[0].tolist()
-        return Round(field, DepthMap(get[f"{t}.disparity"][0]), lens, (coarse, fine), float(prior.processed[0]))
+        depth, light = DepthMap(get[f"{t}.disparity"][0]), float(prior.light[0])
+        return Round(field, depth, lens, (coarse, fine), float(prior.processed[0]), light)
 
     def analysis(self, work: Work, priors: list[PhotoPrior], scale: int) -> Analysis:
         """All rounds."""

@@ -76,7 +76,7 @@ def held_tile(
     restored = held(image, anchor, tile, models, options.consistency)
     blur = state.radius_px, state.disparity
     restored = refocused(restored, image, y, *blur, prior, tile, models, options.kept_blur)
-    return with_split(restored, image, anchor.operator, tile, models) if delivery.invented else restored
+    return with_split(restored, image, anchor, tile, models) if delivery.invented else restored
 
 
 def draw_stable(

@@ -17,6 +17,7 @@ from ssr_cli.errors import WeightsError
 from ssr_cli.growth import grown
 from ssr_cli.models.amf import Amf, AmfConfig
 from ssr_cli.models.depth import DepthConfig, DepthNet
+from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.restorer import Restorer, RestorerConfig
 from ssr_cli.models.svkr import Svkr, SvkrConfig
 from ssr_cli.physics.kernels import KernelDictionary, default_dictionary
@@ -58,9 +59,9 @@ class SuiteConfig:
 
     @classmethod
     def optical(cls) -> SuiteConfig:
-        """Of the suite for photos that nobody processed: a larger restorer, whose scenes are right."""
+        """Of the suite for photos that nobody processed: a larger restorer, whose scenes are right, and their light."""
         restorer = RestorerConfig(widths=(64,), encoder=(8,), doubt=0.0)
-        return cls(restorer=restorer, flow=FlowConfig(features=64))
+        return cls(svkr=SvkrConfig(light=True), restorer=restorer, flow=FlowConfig(features=64))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint's metadata."""
@@ -107,6 +108,11 @@ class Suite(nn.Module):
     def generation(self) -> nn.ModuleDict:
         """AMF, restorer and flow, where they are trained as one."""
         return nn.ModuleDict({"amf": self.amf, "restorer": self.restorer, "flow": self.flow})
+
+
+def told_light(prior: PhotoPrior, suite: Suite) -> Tensor | None:
+    """The light (B,) that blur happened in, see `physics.light`; None for linear where a suite does not ask."""
+    return prior.light if suite.config.svkr.light else None
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class Anchor:
         noise: (1, 1, h, w), see `consistency.left_alone`.
         grain: (1,), standard deviation of the photo's own noise, encoded units.
         processed: probability that these are a camera's pixels, which it processed.
+        light: (1,) share of linear light that the blur happened in, see `physics.light`; None for linear.
     """
 
     y: Tensor
@@ -91,6 +92,7 @@ class Anchor:
     noise: Tensor
     grain: Tensor
     processed: float
+    light: Tensor | None
 
     def part(self, box: tuple[slice, slice]) -> Anchor:
         """That of a part of the tile, given in LR pixels."""
@@ -112,10 +114,10 @@ def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str
     if consistency == "off":
         return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
     colours = colours_told(to.processed, models.suite.config.consistency)
-    projected = project(image, to.before, to.operator, to.noise, grain=to.grain, colours=colours)
+    projected = project(image, to.before, to.operator, to.noise, grain=to.grain, colours=colours, light=to.light)
     picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
     inner = (..., *tile.inner())
-    unexplained, left = projected.before[inner], residual(picture, to.before, to.operator)[inner]
+    unexplained, left = projected.before[inner], residual(picture, to.before, to.operator, to.light)[inner]
     return Restored(picture[core].cpu(), _energy(unexplained), _energy(left), left.numel())
 
 
@@ -159,21 +161,19 @@ def refocused(
     return replace(restored, core=kept[(0, slice(None), rows, columns)].cpu())
 
 
-def with_split(
-    restored: Restored, around: Tensor, operator: SpatiallyVariantBlur, tile: Tile, models: Models
-) -> Restored:
+def with_split(restored: Restored, around: Tensor, to: Anchor, tile: Tile, models: Models) -> Restored:
     """A finished tile with what of it was invented.
 
     Args:
         restored: the tile.
         around: (1, 3, h s, w s) picture of the padded tile, for the places around the core.
-        operator: A by SVKR's last round.
+        to: the photo there, and what is known of it.
         tile: whose core it is.
         models: for the scale.
     """
     inner = (..., *tile.inner(models.dictionary.scale))
     image = around.clone()
     image[inner] = restored.core.to(image)
-    parts = split(image, operator.exact)
+    parts = split(image, to.operator.exact, to.light)
     energy = Split(parts.determined[inner], parts.invented[inner]).energy
     return replace(restored, invented=parts.invented[inner][0].cpu(), energy=energy)

@@ -24,7 +24,7 @@ from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.svkr import RoundState
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.settings import Delivery, UpscaleOptions
-from ssr_cli.suite import Models
+from ssr_cli.suite import Models, told_light
 from ssr_cli.tile_end import Anchor, Restored, held, refocused, with_split
 from ssr_cli.tiling import Tile, part_of
 
@@ -187,7 +187,7 @@ def restore_tile(
     restored = held(image, anchor, nearer, models, options.consistency)
     restored = refocused(restored, image, anchor.y, *blur, prior, nearer, models, options.kept_blur)
     if delivery.invented:
-        restored = with_split(restored, image, anchor.operator, nearer, models)
+        restored = with_split(restored, image, anchor, nearer, models)
     return replace(restored, confidence=sure)
 
 
@@ -202,13 +202,14 @@ def anchor_of(work: Work, y: Tensor, state: RoundState, prior: PhotoPrior, model
         noise=noise,
         grain=grain,
         processed=float(prior.processed),
+        light=told_light(prior, models.suite),
     )
 
 
 def _guess(to: Anchor, unexplained: Tensor, prior: PhotoPrior, models: Models) -> Tensor:
     """The first guess of a tile, (1, 1, h s, w s)."""
     level = guess_level(unexplained, prior.processed, models.suite.config.consistency)
-    return first_guess(to.before, to.operator, level)
+    return first_guess(to.before, to.operator, level, to.light)
 
 
 def _expected(

@@ -55,6 +55,7 @@ class NoisePool(ScenePool):
             k: torch.rand(6, c, *[128 if k == "hr" else 32] * 2, device=self.device) for k, c in channels.items()
         }
         self.data["hr"] = (255 * self.data["hr"]).byte()
+        self.data["light"] = torch.rand(6, device=self.device)
 
 
 @pytest.fixture(autouse=True)

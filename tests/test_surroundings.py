@@ -30,7 +30,7 @@ class _Pool(ScenePool):
         hr = torch.rand(6, 3, 256, 256, generator=generator)
         clean = torch.nn.functional.avg_pool2d(hr, 4)
         self.data = {"hr": hr * 255, "clean": clean, "code": clean.repeat(1, 8, 1, 1)}
-        self.data |= {"covariance": clean, "disparity": clean[:, :1]}
+        self.data |= {"covariance": clean, "disparity": clean[:, :1], "light": torch.ones(6)}
         self.variance = clean[:, 0].half().numpy()
 
 

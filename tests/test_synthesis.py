@@ -47,8 +47,8 @@ def test_cameras_blur_in_a_light_of_their_own() -> None:
     from ssr_cli.synthesis.photo_scenes import _light
 
     def middle(seed: int, camera: bool) -> float:
-        decode, encode = _light(np.random.default_rng(seed), camera)
-        return float(encode(decode(torch.tensor([0.1, 0.9])).mean()))
+        light = _light(np.random.default_rng(seed), camera)
+        return float(light.encode(light.decode(torch.tensor([0.1, 0.9])).mean()))
 
     cameras = [middle(seed, True) for seed in range(40)]
     others = [middle(seed, False) for seed in range(40)]

@@ -1,8 +1,9 @@
 """Kernel consistency: a sample is pulled to what re-blurs to the photo, only as far as the photo's noise allows.
 
-The residual is judged in encoded light, where noise is roughly uniform, and corrected in linear light, where blur adds.
-At every place it is shrunk by the part that noise explains (a local discrepancy principle): where its local root mean
-square is below SVKR's noise level nothing is touched, above it just the excess is corrected.
+The residual is judged in encoded light, where noise is roughly uniform, and corrected in the light that the blur
+happened in, where it adds: linear light, unless SVKR says otherwise. At every place it is shrunk by the part that noise
+explains (a local discrepancy principle): where its local root mean square is below SVKR's noise level nothing is
+touched, above it just the excess is corrected.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import mean_around, ramp, upscale_bicubic
 from ssr_cli.physics.kernels import KernelDictionary
+from ssr_cli.physics.light import decoded, encoded
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.projection import chebyshev
 from ssr_cli.physics.spectra import luma_of
@@ -205,6 +206,7 @@ def project(
     steps: int = 4,
     grain: Tensor | None = None,
     colours: bool = True,
+    light: Tensor | None = None,
 ) -> Projected:
     """Pull a sample onto the photo, among the pictures whose values lie in 0..1.
 
@@ -223,12 +225,13 @@ def project(
         steps: Chebyshev iterations of the first correction.
         grain: (B,) standard deviation of the photos' own noise, encoded units; None for hardly any.
         colours: whether detail of colours is corrected the first time; else that of luma alone, in a third of the time.
+        light: (B,) share of linear light that the blur happened in, see `physics.light`; None for linear.
 
     Returns:
         The projected sample, and the residual of the one that was given.
     """
-    linear = srgb_to_linear(x.clamp(0, 1))
-    shown = _shown(operator, linear)
+    linear = decoded(x.clamp(0, 1), light)
+    shown = _shown(operator, linear, light)
     before = y - shown
     fine = 1 - ramp(noise, (_FINE, _COARSE))
     noisy = torch.zeros_like(fine) if grain is None else ramp(grain, _NOISY).view(-1, 1, 1, 1)
@@ -239,7 +242,7 @@ def project(
         share = _beyond_noise(found, allowed)
         if not bool(share.any()):
             break
-        target = again * share * (srgb_to_linear(y) - srgb_to_linear(shown))
+        target = again * share * (decoded(y, light) - decoded(shown, light))
         if turn:
             raw = linear + chebyshev(operator, target, _AGAIN_STEPS, _AGAIN_LOW, free=free)
         else:
@@ -248,7 +251,7 @@ def project(
         noisy = noisy if turn < _NOISY_AGAIN else torch.zeros_like(noisy)
         if turn == _AGAIN or not bool((fine + noisy).any()):
             break  # what is left need not be looked at
-        shown = _shown(operator, linear)
+        shown = _shown(operator, linear, light)
         found, allowed = _levels(y - shown, noise)
         beyond = found.sqrt() - allowed.sqrt()
         # By the place: a tile stops where the whole photo goes on for the sake of other places.
@@ -257,20 +260,20 @@ def project(
             break
         inside = 1 - ((raw - linear).abs() / _CUT_OFF).clamp(0, 1)
         free = inside if free is None else free * inside
-    return Projected(linear_to_srgb(linear).clamp_(0, 1), before)
+    return Projected(encoded(linear, light).clamp_(0, 1), before)
 
 
-def residual(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur) -> Tensor:
+def residual(x: Tensor, y: Tensor, operator: SpatiallyVariantBlur, light: Tensor | None = None) -> Tensor:
     """What a sample (B, 3, H, W) leaves unexplained of a photo, `y - enc(A dec(x))`, (B, 3, h, w), encoded units."""
-    return y - _shown(operator, srgb_to_linear(x.clamp(0, 1)))
+    return y - _shown(operator, decoded(x.clamp(0, 1), light), light)
 
 
-def _shown(operator: SpatiallyVariantBlur, linear: Tensor) -> Tensor:
+def _shown(operator: SpatiallyVariantBlur, linear: Tensor, light: Tensor | None) -> Tensor:
     """What a sample shows under the kernels, encoded, clipped as photos are: reduced operators leave 0..1 a little."""
-    return linear_to_srgb(operator.forward(linear).clamp(0, 1))
+    return encoded(operator.forward(linear).clamp(0, 1), light)
 
 
-def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Tensor:
+def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor, light: Tensor | None = None) -> Tensor:
     """What the kernels alone make of a photo's luma: interpolated, then pulled onto it.
 
     Detail of colours hardly differs from that of luma: undone in all three channels, in three times the time, restorers
@@ -280,13 +283,14 @@ def first_guess(y: Tensor, operator: SpatiallyVariantBlur, noise: Tensor) -> Ten
         y: (B, 3, h, w) encoded photo, as it was before the camera sharpened it.
         operator: A of the photo's kernels.
         noise: (B, 1, h, w) standard deviation that is left alone, encoded units.
+        light: see `project`.
 
     Returns:
         (B, 1, H, W) encoded luma, 0..1.
     """
     y = luma_of(y)[:, None]
-    linear = srgb_to_linear(upscale_bicubic(y, operator.scale).clamp(0, 1))
+    linear = decoded(upscale_bicubic(y, operator.scale).clamp(0, 1), light)
     seen = operator.forward(linear)
-    target = (srgb_to_linear(y) - seen) * excess(y - linear_to_srgb(seen), noise)
+    target = (decoded(y, light) - seen) * excess(y - encoded(seen, light), noise)
     correction = chebyshev(operator, target, _GUESS_STEPS)
-    return linear_to_srgb((linear + correction).clamp(0, 1)).clamp(0, 1)
+    return encoded((linear + correction).clamp(0, 1), light).clamp(0, 1)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.blocks import mean_around
+from ssr_cli.physics.light import decoded, encoded
 from ssr_cli.physics.operators import SpatiallyVariantBlur
 from ssr_cli.physics.projection import chebyshev
 
@@ -46,19 +46,20 @@ class Split:
         return invented, invented + float(known.double().square().sum())
 
 
-def split(image: Tensor, operator: SpatiallyVariantBlur) -> Split:
+def split(image: Tensor, operator: SpatiallyVariantBlur, light: Tensor | None = None) -> Split:
     """Split a picture by the kernels of its photo.
 
     Args:
         image: (B, 3, H, W) encoded, 0..1.
-        operator: A, in linear light.
+        operator: A.
+        light: (B,) share of linear light that it adds in, see `physics.light`; None for linear.
 
     Returns:
         The least-norm picture that the photo could be of, `S At (A S At)^-1 A x`, and the rest.
     """
-    linear = srgb_to_linear(image.clamp(0, 1))
+    linear = decoded(image.clamp(0, 1), light)
     determined = chebyshev(operator, operator.forward(linear), _STEPS).clamp(0, 1)
-    shown = linear_to_srgb(determined)
+    shown = encoded(determined, light)
     return Split(shown, image - shown)
 
 

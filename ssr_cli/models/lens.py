@@ -37,6 +37,7 @@ class PhotoPrior:
         sharpest_px: (B,) blur radius that a twentieth of the places is below, HR px.
         widest_px: (B,) largest blur radius, HR px.
         processed: (B,) probability 0..1 that these are a camera's pixels, which it processed; told, not fitted.
+        light: (B,) share of linear light that the blur happened in, see `physics.light`.
         amiss: (B, N, N) for coarse cells of the photo, how much larger disparity would be if radii were right.
     """
 
@@ -49,6 +50,7 @@ class PhotoPrior:
     sharpest_px: Tensor
     widest_px: Tensor
     processed: Tensor
+    light: Tensor
     amiss: Tensor
 
     def amiss_at(self, rows: Tensor, columns: Tensor) -> Tensor:
@@ -115,6 +117,7 @@ def fit_prior(
     gain_trust: Tensor,
     processed: Tensor,
     places: Tensor | None = None,
+    light: tuple[Tensor, Tensor] | None = None,
 ) -> PhotoPrior:
     """Fit `radius = |alpha d + beta|` to whole photos by a robust search over the focus.
 
@@ -130,6 +133,7 @@ def fit_prior(
         gain_trust: (B, N) how much each place counts for them, > 0.
         processed: (B,) see `PhotoPrior`.
         places: (B, 2, N) row and column of every sample, 0..1 of the photo; None where nothing is asked of `amiss`.
+        light: (B, 1, N) shares of linear light and (B, N) how much each place counts for them, > 0; None for linear.
 
     Returns:
         The prior, detached.
@@ -162,5 +166,6 @@ def fit_prior(
             sharpest_px=r.quantile(_SHARPEST, 1),
             widest_px=r.amax(1),
             processed=processed.to(d),
+            light=torch.ones_like(a[:, 0]) if light is None else consensus(*light)[:, 0].float().clamp(0, 1),
             amiss=amiss,
         )

@@ -36,6 +36,7 @@ class SvkrConfig:
         stride: LR pixels from one place of a round to the next. A kernel is known from its surroundings or not at all:
             every second pixel tells as much as each, in a quarter of the time.
         rounds: T.
+        light: whether rounds say which light the blur happened in; else it is linear.
         atoms: L, must be the dictionary's.
         code: P, must be the dictionary's.
         depth_widths: channels per level of the `DepthRefiner`; none where depth stays as it came.
@@ -51,6 +52,7 @@ class SvkrConfig:
     blocks: int = 2
     stride: int = 2
     rounds: int = 2
+    light: bool = False
     atoms: int = 63
     code: int = 24
     depth_widths: tuple[int, ...] = (16, 32, 48)
@@ -73,6 +75,8 @@ class RoundState:
         disparity: (B, 1, h, w) refined depth, 0..1.
         gain: (B, 2, h, w) log gain of the camera's sharpening at 0.1 and 0.3 cycles per LR pixel, as seen from here.
         gain_trust: (B, 1, h, w) how much this place counts for that, > 0.
+        light: (B, 1, h, w) share of linear light that the blur happened in, as seen from here; 1 if nobody is asked.
+        light_trust: (B, 1, h, w) how much this place counts for that, > 0.
     """
 
     weights: Tensor
@@ -84,6 +88,8 @@ class RoundState:
     disparity: Tensor
     gain: Tensor
     gain_trust: Tensor
+    light: Tensor
+    light_trust: Tensor
 
 
 #: Share of what radii and lens say is amiss with a depth that is made good; half of what they say is their own error.
@@ -98,10 +104,11 @@ class Refinement(nn.Module):
     def __init__(self, config: SvkrConfig) -> None:
         super().__init__()
         self.stride = config.stride
-        evidence = config.widths[0] + 3 + 4 + 2 * config.code + 2
+        self.asks_light = config.light
+        evidence = config.widths[0] + 3 + 4 + 2 * config.code + 2 + config.light
         self.enter = narrowing(evidence, config.hidden, config.stride)
         self.blocks = nn.Sequential(*(ResBlock(config.hidden) for _ in range(config.blocks)))
-        self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3, 1)
+        self.kernel_head = nn.Conv2d(config.hidden, config.atoms + 2 + 3 + 2 * config.light, 1)
 
     def forward(
         self,
@@ -125,28 +132,43 @@ class Refinement(nn.Module):
         """
         h = self.blocks(F.silu(in_parts(self.enter, self._evidence(features, depth, code, prior))))
         atoms = len(dictionary.codes)
-        logits, doubt, unexplained, gain, trust = self.kernel_head(h).float().split((atoms, 1, 1, 2, 1), 1)
+        said = self.kernel_head(h).float()
+        logits, doubt, unexplained, gain, trust = said[:, : atoms + 5].split((atoms, 1, 1, 2, 1), 1)
         weights = torch.softmax(logits.contiguous(memory_format=torch.channels_last), 1)
         new_code = torch.einsum("blhw,lp->bphw", weights, dictionary.codes.to(weights))
         covariance = mix_covariance(weights, dictionary)
         confidence = F.softplus(doubt) + 0.02
         noise = 0.002 + 0.05 * F.softplus(unexplained - 2)
-        planes = (weights, new_code, covariance, confidence, noise, gain, F.softplus(trust) + 1e-3)
+        planes = (weights, new_code, covariance, confidence, noise, gain, _trusted(trust))
         weights, new_code, covariance, confidence, noise, gain, trust = (
             everywhere(plane, self.stride) for plane in planes
         )
+        light = light_trust = torch.ones(1, device=said.device).expand_as(trust)
+        if self.asks_light:
+            light, light_trust = said[:, atoms + 5 :].split(1, 1)
+            light, light_trust = (everywhere(plane, self.stride) for plane in (light, _trusted(light_trust)))
         radius = blur_radius(covariance)
-        return RoundState(weights, new_code, covariance, radius, confidence, noise, depth, gain, trust)
+        return RoundState(
+            weights, new_code, covariance, radius, confidence, noise, depth, gain, trust, light, light_trust
+        )
 
     def _evidence(self, features: Tensor, depth: Tensor, code: Tensor | None, prior: PhotoPrior | None) -> list[Tensor]:
         """What a round reads, see `in_parts`; before the first one nothing but features and depth is known."""
         here = [depth, local_gradient(depth)]
         if code is not None and prior is not None:
             there = torch.cat([*here, code, prior.radius_of(depth) / 4], 1)
-            return [features, there, _told(prior)[:, :, None, None]]
+            told = _told(prior)
+            if self.asks_light:
+                told = torch.cat([told, prior.light[:, None]], 1)
+            return [features, there, told[:, :, None, None]]
         seen = [features, torch.cat(here, 1)]
         unknown = self.enter.in_channels - sum(plane.shape[1] for plane in seen)
         return [*seen, depth.new_zeros(len(depth), unknown, 1, 1)]
+
+
+def _trusted(said: Tensor) -> Tensor:
+    """How much places count, > 0."""
+    return F.softplus(said) + 1e-3
 
 
 def blur_radius(covariance: Tensor) -> Tensor:
@@ -305,4 +327,5 @@ def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPri
         samples(state.gain_trust)[:, 0],
         processed,
         places.expand(len(processed), -1, -1),
+        (samples(state.light), samples(state.light_trust)[:, 0]),
     )

@@ -87,6 +87,7 @@ def summarise(found: Findings) -> dict[str, Any]:
         "expected_error_px": round(float(field.confidence_px.median()), 3),
         "noise": round(float(field.noise.median()), 5),
         "sharpening_gain": [round(math.exp(g), 3) for g in found.analysis.rounds[-1].sharpening],
+        "linear_light": round(found.analysis.rounds[-1].light, 3),
         "camera_pixels": round(found.analysis.rounds[-1].processed, 3),
         "kinds": {name: round(float(c / counts.sum()), 4) for name, c in zip(KINDS, counts, strict=True)},
         "commonest_atom": dictionary.names[commonest],
@@ -142,6 +143,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("lens and camera", f"{summary['lens_check']['verdict']}: {summary['lens_check']['reason']}"),
         ("pixels", _pixels(summary["camera_pixels"])),
         ("camera sharpening", _sharpening(summary["sharpening_gain"])),
+        ("blurred in", _light(summary["linear_light"])),
         ("unexplained", f"{255 * summary['noise']:.1f} / 255"),
     ]
     if "verdict" in summary:
@@ -168,6 +170,14 @@ def _direction(summary: dict[str, Any]) -> str:
 def _sharpening(gain: list[float]) -> str:
     """How much the camera sharpened, as far as its halos tell."""
     return f"detail x {gain[0]:.2f} at 0.1 and x {gain[1]:.2f} at 0.3 cycles per pixel"
+
+
+def _light(share: float) -> str:
+    """Which light the blur happened in."""
+    if share > 0.75:
+        return "linear light, as optics do"
+    between = f"between linear light ({100 * share:.0f} %) and encoded values: the photo does not tell"
+    return "encoded values, as programs do that make pictures smaller" if share < 0.25 else between
 
 
 def _pixels(camera: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.physics import shapes
 from ssr_cli.physics.kernels import KernelDictionary
+from ssr_cli.physics.light import share_of_gamma
 from ssr_cli.synthesis import blur_models
 from ssr_cli.synthesis.origins import PROCESSED
 from ssr_cli.synthesis.render import render
@@ -54,12 +55,12 @@ def _turn(photo: Tensor, rng: np.random.Generator) -> Tensor:
 def _zoom_out(photo: Tensor, rng: np.random.Generator) -> Tensor:
     """Shrink by up to a half and mirror to the old size: sharper detail, other object sizes."""
     size = photo.shape[-1]
-    small = int(size * rng.uniform(0.5, 0.95))
+    small = max(int(size * rng.uniform(0.5, 0.95)), size // 2 + 1)  # mirrors give less than once the size
     shrunk = F.interpolate(photo[None], size=(small, small), mode="bicubic", antialias=True)[0].clamp(0, 1)
     left = int(rng.integers(0, size - small + 1))
     top = int(rng.integers(0, size - small + 1))
-    pads = (min(left, small - 1), size - small - left, top, size - small - top)
-    return F.pad(shrunk[None], pads, mode="reflect")[0] if max(pads) < small else photo
+    pads = (left, size - small - left, top, size - small - top)
+    return F.pad(shrunk[None], pads, mode="reflect")[0]
 
 
 def _picture(source: PhotoSource, count: int, rng: np.random.Generator, camera: bool) -> Tensor:
@@ -145,15 +146,28 @@ def _disparities(layers: list[Layer]) -> tuple[float, float]:
     )
 
 
-def _light(rng: np.random.Generator, camera: bool) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    """Decoder and encoder: sRGB in three cases of four, else a pure gamma of 1-4; of cameras a gamma of 1-2.2."""
+@dataclass(frozen=True)
+class _Light:
+    """What blur happens in: from encoded values, back to them, and the share of linear light, see `physics.light`."""
+
+    decode: Callable[[Tensor], Tensor]
+    encode: Callable[[Tensor], Tensor]
+    share: float
+
+
+#: That of programs that take encoded values for light.
+_AS_ENCODED = _Light(lambda x: x, lambda x: x.clamp(0, 1), 0.0)
+
+
+def _light(rng: np.random.Generator, camera: bool) -> _Light:
+    """SRGB in three cases of four, else a pure gamma of 1-4; of cameras a gamma of 1-2.2."""
     if camera:
         gamma = float(rng.uniform(*_CAMERA_GAMMA))
     elif rng.random() < 0.75:
-        return srgb_to_linear, lambda x: linear_to_srgb(x.clamp(0, 1))
+        return _Light(srgb_to_linear, lambda x: linear_to_srgb(x.clamp(0, 1)), 1.0)
     else:
         gamma = float(1 + 3 * rng.random() ** 1.5)
-    return lambda x: x.pow(gamma), lambda x: x.clamp(1e-8, 1).pow(1 / gamma)
+    return _Light(lambda x: x.pow(gamma), lambda x: x.clamp(1e-8, 1).pow(1 / gamma), share_of_gamma(gamma))
 
 
 def random_scene(
@@ -174,29 +188,29 @@ def random_scene(
     """
     rng = np.random.default_rng(seed)
     camera = rng.random() < cameras
-    decode, encode = _light(rng, camera)
+    light = _light(rng, camera)
     kind = rng.random()
     scale = dictionary.scale
     alpha_beta = None
     if not camera and kind < _RESIZED:
         if rng.random() < _RESIZED_ENCODED:
-            decode, encode = (lambda x: x), (lambda x: x.clamp(0, 1))
-        layers = photo_layers(source, count, 0, rng, decode)
+            light = _AS_ENCODED
+        layers = photo_layers(source, count, 0, rng, light.decode)
         blur = blur_models.resized(rng, scale)
     elif kind < (_CAMERA_ONE if camera else _ONE):
-        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, decode, camera)
+        layers = photo_layers(source, count, int(rng.random() < 0.3), rng, light.decode, camera)
         optical = blur_models.camera_blur(rng) if camera else blur_models.random_optical(rng)
         if camera and rng.random() < 0.15:
             optical = shapes.convolve(blur_models.motion_blur(rng, 10.0), optical)
         blur = blur_models.uniform(optical, scale)
     elif not camera and kind < _BLOCKS:
         if rng.random() < _ENCODED:
-            decode, encode = (lambda x: x), (lambda x: x.clamp(0, 1))
-        layers = photo_layers(source, count, int(rng.random() < 0.1), rng, decode)
+            light = _AS_ENCODED
+        layers = photo_layers(source, count, int(rng.random() < 0.1), rng, light.decode)
         field = blur_models.smooth_field if kind < _SMOOTH else blur_models.block_field
         blur = field(rng, scale)
     else:
-        layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, decode, camera)
+        layers = photo_layers(source, count, int(rng.integers(1, 5)), rng, light.decode, camera)
         if rng.random() < 0.25:
             layers = _boost_highlights(layers, float(rng.uniform(0.5, 4)))
         if rng.random() < (_CAMERA_FOCUSED if camera else _FOCUSED):
@@ -206,5 +220,5 @@ def random_scene(
         motion = blur_models.motion_blur(rng, 10.0) if rng.random() < 0.12 else None
         base = blur_models.camera_blur(rng) if camera else blur_models.lens_blur(rng, 2.0)
         blur = blur_models.thin_lens(rng, *alpha_beta, base, scale, motion)
-    rendered = render(layers, blur, dictionary, encode)
-    return replace(rendered, alpha_beta=alpha_beta, camera=camera)
+    rendered = render(layers, blur, dictionary, light.encode)
+    return replace(rendered, alpha_beta=alpha_beta, camera=camera, light=light.share)

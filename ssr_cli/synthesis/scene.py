@@ -47,6 +47,7 @@ class Rendered:
         disparity: (h, w) true relative inverse depth.
         alpha_beta: thin lens used (radius_px = |alpha d + beta|), or None.
         camera: whether the blur is that of a camera's own pixels, which it goes on to process.
+        light: share of linear light that the blur happened in, see `physics.light`.
     """
 
     hr: Tensor
@@ -56,3 +57,4 @@ class Rendered:
     disparity: Tensor
     alpha_beta: tuple[float, float] | None = None
     camera: bool = False
+    light: float = 1.0

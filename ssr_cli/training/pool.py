@@ -57,6 +57,7 @@ class Crops:
             something less sure.
         code: (B, P, n, n) kernel codes.
         covariance: (B, 3, n, n) HR px^2.
+        light: (B,) share of linear light that the blur happened in, see `physics.light`.
         disparity: (B, 1, n, n).
         estimated: (B, 1, n, n) the lite net's disparity of the whole scene, if the pool has it, else the true one.
         fitted: (B, 1, n, n) the true one in the estimate's units.
@@ -69,6 +70,7 @@ class Crops:
     processed: Tensor
     code: Tensor
     covariance: Tensor
+    light: Tensor
     disparity: Tensor
     estimated: Tensor
     fitted: Tensor
@@ -115,6 +117,7 @@ def render_scenes(
         "code": torch.stack([s.code.half() for s in scenes]),
         "covariance": torch.stack([s.covariance.half() for s in scenes]),
         "disparity": torch.stack([s.disparity[None].half() for s in scenes]),
+        "light": torch.tensor([s.light for s in scenes]),
         "camera": torch.tensor([s.camera for s in scenes]),
     }
 
@@ -142,12 +145,12 @@ class ScenePool:
         steady: bool = False,
         optical: bool = False,
     ) -> None:
-        parts = [load_file(p) for p in shards]
+        parts = [_read(p) for p in shards]
         # kept beside the program: choosing places must not wait for the device
         self.variance = np.concatenate([p["covariance"][:, :2].float().mean(1).half().numpy() for p in parts])
         self.data = {
             k: torch.cat([p.pop(k) for p in parts]).to(device)
-            for k in ("hr", "clean", "code", "covariance", "disparity", "camera")
+            for k in ("hr", "clean", "code", "covariance", "disparity", "light", "camera")
         }
         count = len(self.data["clean"]) - held_out
         camera = self.data.pop("camera").cpu().numpy()
@@ -201,6 +204,7 @@ class ScenePool:
             processed=torch.from_numpy(_told(origins, rng, validation)).to(self.device),
             code=cut("code"),
             covariance=cut("covariance"),
+            light=self.data["light"][[i for i, _, _ in picks]],
             disparity=cut("disparity"),
             estimated=cut("estimated" if "estimated" in self.data else "disparity"),
             fitted=cut("fitted" if "fitted" in self.data else "disparity"),
@@ -230,6 +234,18 @@ class ScenePool:
             said = torch.cat([net.estimate(clean[None].float()) for clean in self.data["clean"]])
         self.data["estimated"] = said.half().clone()
         self.data["fitted"] = in_units_of(said, self.data["disparity"].float()).clamp(0, 1).half().clone()
+
+
+def _read(shard: Path) -> dict[str, Tensor]:
+    """Scenes of `render_scenes`.
+
+    Raises:
+        InputError: if they were rendered before something that is asked of them now.
+    """
+    scenes = load_file(shard)
+    if "light" not in scenes:
+        raise InputError(f"{shard} is an older version's.", "Delete that folder of scenes; it is made anew.")
+    return scenes
 
 
 def _by_kind(

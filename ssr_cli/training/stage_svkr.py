@@ -1,15 +1,15 @@
-"""Train SVKR's kernels: code, moments, explained photo, honest uncertainties, sharpening, every round."""
+"""Train SVKR's kernels: code, moments, explained photo, honest uncertainties, sharpening, light, every round."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.models.lens import consensus
 from ssr_cli.models.opinion import second_opinion
 from ssr_cli.models.svkr import RoundState, Svkr, blur_radius
 from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.physics.light import decoded, encoded
 from ssr_cli.physics.operators import SpatiallyVariantBlur, reduced_basis
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.training.bank import Bank, bank_by
@@ -20,6 +20,8 @@ from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.validation import CROPS, mean_figures
 
 _RANK = 24
+#: Weight of the light that the blur happened in. Photos say little of it: what is learnt is how much to hedge.
+_LIGHT = 2.0
 
 
 def _shape(covariance: Tensor) -> Tensor:
@@ -40,6 +42,7 @@ class SvkrStage:
             model.refiner.requires_grad_(False)
         self.trained: nn.Module = model
         self.networks: tuple[nn.Module, ...] = (model.encoder, *model.rounds)
+        self.asks_light = model.config.light
         self.pool = pool
         self.options = options
         self.dictionary = default_dictionary()
@@ -53,10 +56,11 @@ class SvkrStage:
         What every component alone makes of it is the same in all rounds, and found once.
         """
         fields = [torch.einsum("blhw,lr->brhw", state.weights, self.mapping.to(state.weights)) for state in states]
+        light = crops.light if self.asks_light else None
         with torch.no_grad():
             operator = SpatiallyVariantBlur(self.components, fields[0], self.dictionary.scale)
-            answers = operator.responses(srgb_to_linear(crops.hr))  # (B, C, R, h, w)
-        return [linear_to_srgb((answers * coefficients[:, None]).sum(2)) for coefficients in fields]
+            answers = operator.responses(decoded(crops.hr, light))  # (B, C, R, h, w)
+        return [encoded((answers * coefficients[:, None]).sum(2), light) for coefficients in fields]
 
     def round_loss(self, state: RoundState, crops: Crops, seen: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one round and its figures."""
@@ -79,12 +83,17 @@ class SvkrStage:
         gains = gain.square().mean() + 0.2 * (state.gain - crops.gain[..., None, None]).square().mean()
         loss = code + 0.15 * error.mean() + 3 * shape + 4 * optics.abs().mean() + 2 * gains
         loss = loss + 0.05 * (honest_noise + honest_radius)
+        agreed = consensus(state.light.flatten(2), state.light_trust.flatten(1)) - crops.light[:, None]
+        if self.asks_light:
+            here = (state.light - crops.light.view(-1, 1, 1, 1)).square().mean()
+            loss = loss + _LIGHT * (agreed.square().mean() + 0.2 * here)
         figures = {
             "code": code,
             "radius": error.mean(),
             "shape": shape,
             "explained": optics.square().mean().sqrt(),
             "gain": gain.abs().mean(),
+            "light": agreed.abs().mean(),
         }
         return loss, figures
 

@@ -20,7 +20,7 @@ from ssr_cli.models.opinion import second_opinion
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
 from ssr_cli.physics.sharpening import desharpen
-from ssr_cli.suite import Suite
+from ssr_cli.suite import Suite, told_light
 from ssr_cli.training.given_depth import BEHIND_SVKR, given_depth
 from ssr_cli.training.pool import Crops, ScenePool
 
@@ -63,7 +63,7 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
         with torch.autocast(crops.lr.device.type, enabled=False):
             operator = field_operator(state.weights, dictionary)
             level = guess_level(state.noise, prior.processed, suite.config.consistency)
-            guess = first_guess(desharpen(crops.lr, prior.gain), operator, level)
+            guess = first_guess(desharpen(crops.lr, prior.gain), operator, level, told_light(prior, suite))
     keep = np.random.default_rng((*seed, 5)).random((len(crops.lr), 2)) >= _DROP
     drop = torch.from_numpy(keep.astype(np.float32)).to(crops.lr.device) if dropping else None
     return Conditions(state, prior, drop, guess)

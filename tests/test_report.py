@@ -231,6 +231,7 @@ def test_the_readmes_numpy_blurs_as_the_operator_does(tmp_path: Path) -> None:
     with np.load(tmp_path / "field.npz") as field:
         assert field["weights"].shape == found.analysis.field.weights.shape
         assert int(field["stride"]) == 1
+        assert float(field["linear_light"]) == found.analysis.rounds[-1].light == 1
 
 
 def test_nothing_in_a_page_can_end_its_script() -> None:
@@ -300,3 +301,13 @@ def test_every_layer_of_the_page_can_be_shown(report: Path, tmp_path: Path) -> N
             loaded = "byId('picture').decode().then(() => byId('picture').naturalWidth)"
             assert page.value(loaded) >= 32
             assert page.value("byId('picture').alt") == names[number]
+
+
+@pytest.mark.parametrize(("light", "words"), [(1.0, "linear light"), (0.4, "does not tell"), (0.0, "encoded values")])
+def test_which_light_blur_happened_in_is_said(light: float, words: str) -> None:
+    found = _found(STRIPES)
+    told = replace(found.analysis.rounds[-1], light=light)
+    found = replace(found, analysis=replace(found.analysis, rounds=(*found.analysis.rounds[:-1], told)))
+    summary = summarise(found)
+    assert summary["linear_light"] == light
+    assert words in dict(rows(summary))["blurred in"]

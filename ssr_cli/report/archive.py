@@ -11,11 +11,13 @@ Arrays, with `L` atoms of `k x k` HR px, a photo of `h x w` pixels and scale `s`
 - `noise` (h', w') float32: standard deviation of what the kernels leave unexplained, encoded values 0..1.
 - `disparity`, `disparity_before` (h', w') float32: relative inverse depth, 1 nearest; refined, and as estimated.
 - `kind` (h', w') uint8: place in `kinds`.
+- `linear_light`: share of linear light that the blur happened in, 0..1.
 - `lens` (3,) float32: alpha, beta and residual of `radius_px = |alpha disparity + beta|`.
 
 Photo pixel p is centred on HR pixel coordinate `s p + (s - 1) / 2`, and kernels are correlated, not flipped:
 `photo[p] = sum over i, j of kernel[p][i, j] * sharp[s p - (k - s) / 2 + (i, j)]`, beyond the border the border's value.
-The light is linear.
+Values are in the light that the blur happened in, `linear_light`: 1 is linear, 0 encoded values; between,
+encoded values x are light `(1 - b) x + b x^2` with `b = 0.92 linear_light` (`ssr_cli/physics/light.py`).
 """
 
 from __future__ import annotations
@@ -59,5 +61,6 @@ def save_field(found: Findings, path: Path) -> None:
         disparity_before=analysis.depth_before.disparity.numpy(),
         kind=found.kinds.index.numpy().astype(np.uint8),
         kinds=np.array(KINDS),
+        linear_light=np.float32(analysis.rounds[-1].light),
         lens=np.array([lens.alpha, lens.beta, lens.residual_px], dtype=np.float32),
     )

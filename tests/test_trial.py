@@ -186,6 +186,18 @@ def test_a_wrong_claim_names_what_to_assume_instead() -> None:
     assert instead.fallback is None
 
 
+def test_a_round_claim_fails_where_the_tested_places_show_a_direction() -> None:
+    rgb = _photo(shapes.gaussian(2.5, 2.5))
+    weights, places = _claim("Gaussian, sigma 2.5 px", rgb)
+    oriented = _claim("Gaussian, sigma 4.2 x 1.6 px at 30 deg", rgb)[0]
+    assert try_claim(rgb, weights, places, DICTIONARY).verdict == "supported"
+    assert try_claim(rgb, weights, places, DICTIONARY, seen=weights).verdict == "supported"
+    verdict = try_claim(rgb, weights, places, DICTIONARY, seen=0.5 * (weights + oriented))
+    assert verdict.verdict == "not supported"
+    assert "direction" in verdict.reason
+    assert verdict.fallback == verdict.single
+
+
 def test_folds_cover_everything_once() -> None:
     total = sum(fold(100, 130, 24, n).long() for n in range(4))
     assert torch.equal(total, torch.ones(100, 130, dtype=torch.long))

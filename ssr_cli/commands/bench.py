@@ -58,10 +58,11 @@ def run(job: BenchJob, console: Console) -> None:
     for path in (job.out, job.table):
         if path is not None:
             check_writable(path, job.force)
-    if job.trial:  # the only figures that need neither models nor metrics
+    if job.trial:  # the only figures that need no metrics
         from ssr_cli.evaluation.verdicts import score_verdicts
 
-        score_verdicts(photos_of(job), job.limit, console, job.sets, job.out)
+        models = load(job.model, job.options, console)
+        score_verdicts(photos_of(job), models, job.limit, console, job.sets, job.out)
         return
     from ssr_cli.evaluation.selfcheck import check_metrics
 

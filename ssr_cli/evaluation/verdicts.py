@@ -14,8 +14,12 @@ from ssr_cli.errors import UsageError
 from ssr_cli.evaluation.rows import Row, collected
 from ssr_cli.evaluation.scenes import SETS, Scene
 from ssr_cli.evaluation.synthetic import NOISE, load_sharp
+from ssr_cli.frames import Photo
 from ssr_cli.physics import spectra
-from ssr_cli.physics.kernels import KernelDictionary, default_dictionary
+from ssr_cli.physics.kernels import KernelDictionary
+from ssr_cli.pipeline import analyse
+from ssr_cli.settings import UpscaleOptions
+from ssr_cli.suite import Models
 from ssr_cli.trial import patch_places, patch_weights, preference, try_claim
 
 if TYPE_CHECKING:
@@ -51,11 +55,13 @@ def round_weights(covariance: Tensor, dictionary: KernelDictionary) -> Tensor:
     return weights
 
 
-def verdicts(scene: Scene, directed: bool) -> list[Row]:
+def verdicts(scene: Scene, directed: bool, models: Models) -> list[Row]:
     """Verdicts on the true kernels of a scene and on wrong ones; directions only where the scene has some."""
-    dictionary = default_dictionary()
+    dictionary = models.dictionary
     rgb = scene.truth.lr
     places = patch_places(*rgb.shape[-2:])
+    shown = analyse(Photo(rgb), models, UpscaleOptions()).field.weights
+    seen = patch_weights(shown, places, math.ceil(rgb.shape[-2] / shown.shape[-2]))
     true = weights_of_codes(patch_weights(scene.truth.code, places), dictionary)
     claims = {"true": (true, spectra.IDENTITY), "variance x 1.4": (true, spectra.zoomed(math.sqrt(1.4)))}
     if directed:
@@ -63,7 +69,7 @@ def verdicts(scene: Scene, directed: bool) -> list[Row]:
         claims["round"] = (round_weights(patch_weights(scene.truth.covariance, places), dictionary), spectra.IDENTITY)
     rows: list[Row] = []
     for name, claim in claims.items():
-        verdict = try_claim(rgb, claim[0], places, dictionary, claim[1])
+        verdict = try_claim(rgb, claim[0], places, dictionary, claim[1], seen)
         row: Row = {"claim": name, "verdict": verdict.verdict}
         row |= {f"over {rival}": value for rival, value in verdict.advantage.items()}
         if not CLAIMS[name]:
@@ -74,6 +80,7 @@ def verdicts(scene: Scene, directed: bool) -> list[Row]:
 
 def score_verdicts(
     photos: Sequence[Path],
+    models: Models,
     limit: int | None,
     console: Console,
     sets: Sequence[str],
@@ -83,6 +90,7 @@ def score_verdicts(
 
     Args:
         photos: sharp photos.
+        models: whose SVKR says what it sees.
         limit: how many of them, or None for all.
         console: for progress and the table.
         sets: of `scenes.SETS` with kernels that vary.
@@ -99,7 +107,7 @@ def score_verdicts(
 
     def score(piece: tuple[str, int]) -> Iterator[Row]:
         kind, index = piece
-        for row in verdicts(SETS[kind](crops, index, 0, NOISE), kind != "defocus"):
+        for row in verdicts(SETS[kind](crops, index, 0, NOISE), kind != "defocus", models):
             yield {"set": kind, "image": names[index], **row}
 
     rows = collected(work, lambda piece: f"{piece[0]} {names[piece[1]]}", score, "Trying kernels", console, jsonl)

@@ -192,10 +192,10 @@ def test_edited_photos_have_a_films_grain_and_no_others() -> None:
         assert (0.08 < loud < 0.25) if origin == Origin.EDITED else loud < 0.02
 
 
-def test_edited_photos_are_sharpened_and_compressed_and_reduced_ones_are_raw() -> None:
+def test_edited_photos_are_sharpened_and_compressed_and_reduced_ones_are_raw_but_for_a_few() -> None:
     flat = torch.full((300, 3, 32, 32), 0.5)
     raw, edited = (shoot(flat, np.full(300, o), np.random.default_rng(1)) for o in (Origin.REDUCED, Origin.EDITED))
-    assert not raw.gain.any()
+    assert 0.03 < float((raw.gain[:, 1] > 0).float().mean()) < 0.15, "camera pixels to which noise was added later"
     assert 0.45 < float((edited.gain[:, 1] > 0).float().mean()) < 0.75
 
     def coloured(shot: torch.Tensor) -> float:

@@ -249,6 +249,14 @@ def patch_weights(weights: Tensor, places: Tensor, stride: int = 1) -> Tensor:
     return torch.stack(means) if means else weights.new_zeros(0, weights.shape[0])
 
 
+def seen_kernels(
+    photo: Photo, places: Tensor, models: Models, options: UpscaleOptions, depth: DepthMap | None = None
+) -> Tensor:
+    """Kernels (P, L) that SVKR sees at patches of the whole photo, which has the pixels that claims have not."""
+    weights = analyse(photo, models, options, None, depth).field.weights
+    return patch_weights(weights, places, math.ceil(photo.height / weights.shape[-2]))
+
+
 def try_photo(
     photo: Photo, models: Models, options: UpscaleOptions, progress: Progress, depth: DepthMap | None = None
 ) -> Verdict:
@@ -278,9 +286,7 @@ def try_photo(
     if not corners:
         return Verdict("not tested", "The photo is too small to hide a part of it.", 0, {})
     places = torch.cat(corners)
-    # What the whole photo shows: it has the hidden pixels, and the claims have not.
-    shown = analyse(photo, models, options, None, depth).field.weights
-    seen = patch_weights(shown, places, math.ceil(photo.height / shown.shape[-2]))
+    seen = seen_kernels(photo, places, models, options, depth)
     return try_claim(photo.rgb, torch.cat(claims), places, models.dictionary, seen=seen)
 
 

@@ -17,10 +17,9 @@ from ssr_cli.evaluation.synthetic import NOISE, load_sharp
 from ssr_cli.frames import Photo
 from ssr_cli.physics import spectra
 from ssr_cli.physics.kernels import KernelDictionary
-from ssr_cli.pipeline import analyse
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models
-from ssr_cli.trial import patch_places, patch_weights, preference, try_claim
+from ssr_cli.trial import patch_places, patch_weights, preference, seen_kernels, try_claim
 
 if TYPE_CHECKING:
     from ssr_cli.console import Console
@@ -60,8 +59,7 @@ def verdicts(scene: Scene, directed: bool, models: Models) -> list[Row]:
     dictionary = models.dictionary
     rgb = scene.truth.lr
     places = patch_places(*rgb.shape[-2:])
-    shown = analyse(Photo(rgb), models, UpscaleOptions()).field.weights
-    seen = patch_weights(shown, places, math.ceil(rgb.shape[-2] / shown.shape[-2]))
+    seen = seen_kernels(Photo(rgb), places, models, UpscaleOptions())
     true = weights_of_codes(patch_weights(scene.truth.code, places), dictionary)
     claims = {"true": (true, spectra.IDENTITY), "variance x 1.4": (true, spectra.zoomed(math.sqrt(1.4)))}
     if directed:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ssr_cli.physics import spectra
+from ssr_cli.physics.kinds import axes_of
 
 #: Variance, HR px^2, that is added to kernels' own: of tiny ones the shape hardly matters.
 _TINY = 0.5
@@ -41,9 +42,7 @@ def elongation(covariance: Tensor) -> Tensor:
 
 def number_of(covariance: Tensor) -> Tensor:
     """Which of `COUNT` directions, counter-clockwise from horizontal, the long axes of kernels (3, P) have, (P,)."""
-    yy, xx, yx = covariance
-    angle = 0.5 * torch.atan2(2 * yx, xx - yy)
-    numbers: Tensor = (angle / (math.pi / COUNT)).round().long() % COUNT
+    numbers: Tensor = (axes_of(covariance).angle / (math.pi / COUNT)).round().long() % COUNT
     return numbers
 
 

@@ -55,7 +55,7 @@ class Axes:
 
 
 def axes_of(covariance: Tensor) -> Axes:
-    """Axes of second moments (3, h, w): yy, xx, yx in HR px^2 (y up, x right)."""
+    """Axes of second moments (3, ...): yy, xx, yx in HR px^2 (y up, x right)."""
     yy, xx, yx = covariance
     middle, half = (yy + xx) / 2, torch.hypot((xx - yy) / 2, yx)
     # no optical blur is narrower than a fifth of a pixel in the dictionary

@@ -249,16 +249,18 @@ def patch_weights(weights: Tensor, places: Tensor, stride: int = 1) -> Tensor:
     return torch.stack(means) if means else weights.new_zeros(0, weights.shape[0])
 
 
-def seen_kernels(
-    photo: Photo, places: Tensor, models: Models, options: UpscaleOptions, depth: DepthMap | None = None
-) -> Tensor:
-    """Kernels (P, L) that SVKR sees at patches of the whole photo, which has the pixels that claims have not."""
-    weights = analyse(photo, models, options, None, depth).field.weights
-    return patch_weights(weights, places, math.ceil(photo.height / weights.shape[-2]))
+def field_at(field: KernelField, photo: Photo, places: Tensor) -> Tensor:
+    """Kernels (P, L) of a photo's field at patches; of the whole photo, it has seen the pixels that claims have not."""
+    return patch_weights(field.weights, places, math.ceil(photo.height / field.weights.shape[-2]))
 
 
 def try_photo(
-    photo: Photo, models: Models, options: UpscaleOptions, progress: Progress, depth: DepthMap | None = None
+    photo: Photo,
+    models: Models,
+    options: UpscaleOptions,
+    progress: Progress,
+    depth: DepthMap | None = None,
+    seen: KernelField | None = None,
 ) -> Verdict:
     """Estimate a photo's kernels with blocks of it hidden, and judge them by what was hidden.
 
@@ -270,6 +272,7 @@ def try_photo(
         options: of the pipeline.
         progress: receives stages.
         depth: see `analyse`.
+        seen: what SVKR sees in the whole photo, where that is known; else it is asked.
     """
     small = photo.height * photo.width <= _SMALL
     numbers = range(4) if small else range(1)
@@ -286,8 +289,9 @@ def try_photo(
     if not corners:
         return Verdict("not tested", "The photo is too small to hide a part of it.", 0, {})
     places = torch.cat(corners)
-    seen = seen_kernels(photo, places, models, options, depth)
-    return try_claim(photo.rgb, torch.cat(claims), places, models.dictionary, seen=seen)
+    whole = seen or analyse(photo, models, options, None, depth).field
+    shown = field_at(whole, photo, places)
+    return try_claim(photo.rgb, torch.cat(claims), places, models.dictionary, seen=shown)
 
 
 def supported_options(options: UpscaleOptions, verdict: Verdict) -> UpscaleOptions:
@@ -302,7 +306,7 @@ def _claim(
 ) -> Tensor:
     """Kernels (P, L) at hidden patches, from an estimate that did not see them."""
     blind = Photo(without(photo.rgb, hidden), photo.metadata)
-    field: KernelField = analyse(blind, models, options, None, depth).field
+    field = analyse(blind, models, options, None, depth).field
     stride = math.ceil(photo.height / field.weights.shape[-2])
     untold = grown(hidden, _AROUND)[::stride, ::stride]
     return patch_weights(without(field.weights, untold), places, stride)

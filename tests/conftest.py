@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,6 +40,21 @@ def tiny_suite(seed: int = 0, config: SuiteConfig = TINY) -> Suite:
         if value.ndim == 4 and not value.any():
             torch.nn.init.normal_(value, 0.0, 0.05)
     return suite
+
+
+def scene_of_discs(seed: int, side: int = 512) -> torch.Tensor:
+    """Overlapping discs and rectangles of flat colours, of all sizes: edges in all directions, at all scales."""
+    generator = torch.Generator().manual_seed(seed)
+    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    picture = torch.full((3, side, side), 0.5)
+    for _ in range(260):
+        cy, cx, size, turn, ratio, *colour = torch.rand(8, generator=generator).tolist()
+        radius, turn = 6 * (12 ** (1 - size)), turn * math.pi
+        u = (x - cx * side) * math.cos(turn) + (y - cy * side) * math.sin(turn)
+        v = (y - cy * side) * math.cos(turn) - (x - cx * side) * math.sin(turn)
+        shape = torch.hypot(u, v) < radius if ratio < 0.5 else (u.abs() < radius) & (v.abs() < radius * ratio)
+        picture = torch.where(shape, torch.tensor(colour)[:, None, None], picture)
+    return picture
 
 
 class NoisePool(ScenePool):

@@ -15,29 +15,15 @@ from ssr_cli.physics.kernels import default_dictionary, with_sensor_box
 from ssr_cli.pipeline import analyse
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.trial import patch_places, patch_weights, try_claim, try_photo
+from tests.conftest import scene_of_discs
 
 DICTIONARY = default_dictionary()
-
-
-def _sharp(seed: int, side: int = 512) -> torch.Tensor:
-    """Overlapping discs and rectangles of flat colours, of all sizes: edges in all directions, at all scales."""
-    generator = torch.Generator().manual_seed(seed)
-    y, x = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    picture = torch.full((3, side, side), 0.5)
-    for _ in range(260):
-        cy, cx, size, turn, ratio, *colour = torch.rand(8, generator=generator).tolist()
-        radius, turn = 6 * (12 ** (1 - size)), turn * math.pi
-        u = (x - cx * side) * math.cos(turn) + (y - cy * side) * math.sin(turn)
-        v = (y - cy * side) * math.cos(turn) - (x - cx * side) * math.sin(turn)
-        shape = torch.hypot(u, v) < radius if ratio < 0.5 else (u.abs() < radius) & (v.abs() < radius * ratio)
-        picture = torch.where(shape, torch.tensor(colour)[:, None, None], picture)
-    return picture
 
 
 def _photo(optical: torch.Tensor, seed: int = 0, sharp: torch.Tensor | None = None) -> torch.Tensor:
     """A picture through one optical kernel (25, 25) and the sensor, with noise 1.5 / 255."""
     kernel = with_sensor_box(optical[None], 4)
-    picture = _sharp(seed) if sharp is None else sharp
+    picture = scene_of_discs(seed) if sharp is None else sharp
     padded = F.pad(picture[:, None], (12, 12, 12, 12), mode="replicate")
     lr = F.conv2d(padded, kernel[:, None], stride=4)[:, 0]
     noise = torch.randn(lr.shape, generator=torch.Generator().manual_seed(seed)) * 1.5 / 255
@@ -70,7 +56,7 @@ def test_the_true_kernel_is_supported_and_wrong_ones_are_not(name: str) -> None:
 @pytest.mark.parametrize("rows", [200, 400])
 def test_a_fence_convicts_no_true_kernel_and_saves_no_wrong_one(period: int, rows: int) -> None:
     """Slats of one period are explained by no kernel; they used to convict the true one by up to 45 nats a patch."""
-    sharp = _sharp(0)
+    sharp = scene_of_discs(0)
     sharp[:, :rows] = 0.15 + 0.7 * (torch.arange(512) % period < period // 2).float()
     rgb = _photo(shapes.gaussian(2.5, 2.5), sharp=sharp)
     true, wider = (try_claim(rgb, *_claim(f"Gaussian, sigma {s} px", rgb), DICTIONARY) for s in (2.5, 3.9))
@@ -210,7 +196,7 @@ def test_bench_tries_true_and_wrong_kernels(tmp_path, capsys) -> None:
     from ssr_cli.cli import main
     from ssr_cli.views import to_picture
 
-    to_picture(_sharp(3, 320)).save(tmp_path / "sharp.png")
+    to_picture(scene_of_discs(3, 320)).save(tmp_path / "sharp.png")
     asked = ["bench", str(tmp_path), "--synthetic", "--sets", "blocks-3", "--trial", "-o", str(tmp_path / "o.jsonl")]
     with pytest.raises(SystemExit) as stopped:
         main(asked)

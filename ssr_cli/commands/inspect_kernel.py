@@ -69,7 +69,7 @@ def run(job: InspectJob, console: Console) -> None:
     with console.progress(job.photo.name) as tell:
         depth = source(photo)
         analysis = analyse(photo, models, job.options, tell, depth)
-        verdict = asdict(try_photo(photo, models, job.options, tell, depth)) if job.trial else None
+        verdict = asdict(try_photo(photo, models, job.options, tell, depth, analysis.field)) if job.trial else None
         found = find(photo, analysis, models.dictionary, verdict)
         for number, (kind, path) in enumerate(targets.items()):
             tell(f"writing {path.name}", number, len(targets))

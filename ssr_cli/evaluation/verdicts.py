@@ -17,9 +17,10 @@ from ssr_cli.evaluation.synthetic import NOISE, load_sharp
 from ssr_cli.frames import Photo
 from ssr_cli.physics import spectra
 from ssr_cli.physics.kernels import KernelDictionary
+from ssr_cli.pipeline import analyse
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import Models
-from ssr_cli.trial import patch_places, patch_weights, preference, seen_kernels, try_claim
+from ssr_cli.trial import field_at, patch_places, patch_weights, preference, try_claim
 
 if TYPE_CHECKING:
     from ssr_cli.console import Console
@@ -59,7 +60,8 @@ def verdicts(scene: Scene, directed: bool, models: Models) -> list[Row]:
     dictionary = models.dictionary
     rgb = scene.truth.lr
     places = patch_places(*rgb.shape[-2:])
-    seen = seen_kernels(Photo(rgb), places, models, UpscaleOptions())
+    photo = Photo(rgb)
+    seen = field_at(analyse(photo, models, UpscaleOptions()).field, photo, places)
     true = weights_of_codes(patch_weights(scene.truth.code, places), dictionary)
     claims = {"true": (true, spectra.IDENTITY), "variance x 1.4": (true, spectra.zoomed(math.sqrt(1.4)))}
     if directed:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ssr_cli.diffusion.colour import keep_colour
+from ssr_cli.diffusion.colour import dimming, keep_colour
 from ssr_cli.diffusion.consistency import colours_told, project, residual
 from ssr_cli.diffusion.focus import keep_focus, told_by_depth
 from ssr_cli.diffusion.invented import Split, split
@@ -84,6 +84,7 @@ class Anchor:
         grain: (1,), standard deviation of the photo's own noise, encoded units.
         processed: probability that these are a camera's pixels, which it processed.
         light: (1,) share of linear light that the blur happened in, see `physics.light`; None for linear.
+        dimmed: (1, 3, h, w), see `colour.dimming`; None where colours are the photo's.
     """
 
     y: Tensor
@@ -93,11 +94,17 @@ class Anchor:
     grain: Tensor
     processed: float
     light: Tensor | None
+    dimmed: Tensor | None = None
 
     def part(self, box: tuple[slice, slice]) -> Anchor:
         """That of a part of the tile, given in LR pixels."""
         y, before, noise = (part_of(plane, box) for plane in (self.y, self.before, self.noise))
-        return replace(self, y=y, before=before, operator=self.operator.part(box), noise=noise)
+        dimmed = None if self.dimmed is None else part_of(self.dimmed, box)
+        return replace(self, y=y, before=before, operator=self.operator.part(box), noise=noise, dimmed=dimmed)
+
+    def expecting(self, mean: Tensor) -> Anchor:
+        """With what the posterior mean (1, 3, h s, w s) says of colours, where the light that was blurred is known."""
+        return self if self.light is None else replace(self, dimmed=dimming(mean, self.y, self.light))
 
 
 def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str) -> Restored:
@@ -112,10 +119,10 @@ def held(image: Tensor, to: Anchor, tile: Tile, models: Models, consistency: str
     """
     core = (0, slice(None), *tile.inner(models.dictionary.scale))
     if consistency == "off":
-        return Restored(keep_colour(image, to.y, to.processed)[core].cpu())
+        return Restored(keep_colour(image, to.y, to.processed, to.dimmed)[core].cpu())
     colours = colours_told(to.processed, models.suite.config.consistency)
     projected = project(image, to.before, to.operator, to.noise, grain=to.grain, colours=colours, light=to.light)
-    picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed)
+    picture = keep_colour(projected.image if consistency == "project" else image, to.y, to.processed, to.dimmed)
     inner = (..., *tile.inner())
     unexplained, left = projected.before[inner], residual(picture, to.before, to.operator, to.light)[inner]
     return Restored(picture[core].cpu(), _energy(unexplained), _energy(left), left.numel())

@@ -172,6 +172,7 @@ def restore_tile(
         mean, features = models.suite.restorer(y, fused, guess, prior.processed)
     del guess
     mean = part_of(mean, nearer.within(near, scale))
+    anchor = anchor.expecting(mean)
     begun = _Begun(mean, part_of(features, there), cropped(fused, *there), prior.processed)
     del features, fused
     _relieve(tile, models)

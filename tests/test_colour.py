@@ -8,12 +8,16 @@ import pytest
 import torch
 
 from ssr_cli import weights
-from ssr_cli.diffusion.colour import keep_colour
+from ssr_cli.diffusion.colour import dimming, keep_colour
 from ssr_cli.frames import Photo
+from ssr_cli.image.color import linear_to_srgb, srgb_to_linear
 from ssr_cli.image.reading import read_photo
+from ssr_cli.physics import shapes
+from ssr_cli.physics.kernels import with_sensor_box
 from ssr_cli.pipeline import upscale
 from ssr_cli.settings import UpscaleOptions
 from ssr_cli.suite import load_models
+from tests.conftest import scene_of_discs
 
 SAMPLE = Path(weights.__file__).parent / "assets" / "sample.png"
 
@@ -75,4 +79,41 @@ def test_a_photos_means_are_kept_by_the_bundled_weights(steps: int, consistency:
         for source in ("camera", "reduced"):
             options = UpscaleOptions(steps=steps, consistency=consistency, source=source)
             result = upscale(Photo(rgb), models, options).photo.rgb
-            assert float((result.mean((1, 2)) - rgb.mean((1, 2))).abs().max()) < 0.5 / 255
+            shift = result.mean((1, 2)) - rgb.mean((1, 2))
+            assert float(shift.max()) < 0.5 / 255
+            # Of what nobody processed light was blurred, as far as can be seen, and light is kept.
+            assert float(shift.min()) > (-0.5 if source == "camera" else -2.5) / 255
+
+
+def test_means_are_darker_only_as_far_as_blurred_light_explains_it() -> None:
+    torch.manual_seed(4)
+    y = 0.3 + 0.4 * torch.rand(1, 3, 40, 56)
+    mean = torch.nn.functional.interpolate(y, scale_factor=4, mode="nearest")
+    linear, half, encoded = torch.ones(1), torch.full((1,), 0.5), torch.zeros(1)
+    assert torch.allclose(dimming(mean - 4 / 255, y, linear), torch.full_like(y, -4 / 255), atol=1e-5)
+    assert torch.allclose(dimming(mean - 40 / 255, y, half), torch.full_like(y, -8 / 255), atol=1e-5)
+    for shift, light in ((4 / 255, linear), (-4 / 255, encoded)):
+        assert torch.equal(dimming(mean + shift, y, light), torch.zeros_like(y))
+
+
+def test_a_cast_of_a_sample_comes_back_to_what_the_mean_says() -> None:
+    torch.manual_seed(5)
+    y = 0.3 + 0.4 * torch.rand(1, 3, 40, 56)
+    dark = torch.nn.functional.interpolate(y, scale_factor=4, mode="nearest") - 4 / 255
+    dimmed = dimming(dark, y, torch.ones(1))
+    for cast in (-5 / 255, 5 / 255):
+        assert float((keep_colour(dark + cast, y, 0.0, dimmed) - dark).abs().max()) < 0.5 / 255
+
+
+def test_what_blur_of_light_made_brighter_becomes_darker_again() -> None:
+    """Grey between white and black is brighter as light than as a mean of encoded values; so is a blurred photo."""
+    sharp = scene_of_discs(0, 384)
+    kernel = with_sensor_box(shapes.gaussian(2.5, 2.5)[None], 4)[:, None]
+    around = torch.nn.functional.pad(srgb_to_linear(sharp)[:, None], (12, 12, 12, 12), mode="replicate")
+    clean = linear_to_srgb(torch.nn.functional.conv2d(around, kernel, stride=4)[:, 0].clamp(0, 1))
+    photo = (clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)) * 2 / 255).clamp(0, 1)
+    models = load_models(weights.load_checkpoint("lite"), torch.device("cpu"))
+    result = upscale(Photo(photo), models, UpscaleOptions(steps=0, source="reduced")).photo.rgb
+    brighter = float(photo.mean() - sharp.mean())
+    assert brighter > 2 / 255
+    assert float(result.mean() - sharp.mean()) < brighter - 1 / 255

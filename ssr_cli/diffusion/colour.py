@@ -5,6 +5,10 @@ keep encoded means instead, and a network that learnt the former darkens their p
 RealSR and DRealSR, whose true photos lie between). What people see and compare are encoded values, so these are kept:
 exactly where a camera processed the photo, within half a step of the file elsewhere.
 
+Where nobody processed it and light was blurred, the truth is darker than the photo wherever detail was lost, by 2 to
+5/255 in rendered defocus, and the posterior mean knows of it: there its coarse means are kept, as far as blur explains
+them (`dimming`).
+
 A clipped value says only that there was no less light, or no more. A result that draws the glow of a lamp back into it
 cannot put it there, and its loss is no cast: around clipped places nothing is compared.
 """
@@ -30,6 +34,8 @@ _ENOUGH = 0.2
 _BLACK, _WHITE = 1.5 / 255, 253.5 / 255
 #: What means may be off by where no camera processed the photo, encoded units.
 _SLACK = 0.35 / 255
+#: What is explained at most by blur of linear light, encoded units: rendered defocus has up to 16/255 in places.
+_DARKEST = 16 / 255
 #: How often colours are given back: what was cut off at 0 and 1 the first time is made up for by what was not.
 _TURNS = 2
 
@@ -55,16 +61,35 @@ def _comparable(y: Tensor) -> Tensor:
     return 1 - largest_around(area, _GLOW + 1)  # the middle of an area lies within its rim
 
 
-def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:
+def dimming(mean: Tensor, y: Tensor, light: Tensor) -> Tensor:
+    """How much darker than a photo its posterior mean is, coarsely, as far as the light that was blurred explains it.
+
+    The curve from light to encoded values is concave, so the mean of blurred light is at least as bright as the mean of
+    what was there. Never the other way round, and in encoded values not at all.
+
+    Args:
+        mean: (B, 3, h s, w s), encoded.
+        y: (B, 3, h, w) photo, encoded, 0..1.
+        light: (B,) share of linear light that the blur happened in, see `physics.light`.
+
+    Returns:
+        (B, 3, h, w), encoded units, not above 0.
+    """
+    shift = _coarse(F.avg_pool2d(mean, mean.shape[-1] // y.shape[-1]) - y)
+    return torch.maximum(shift.clamp_max(0), -_DARKEST * light.view(-1, 1, 1, 1))
+
+
+def keep_colour(image: Tensor, y: Tensor, processed: float, dimmed: Tensor | None = None) -> Tensor:
     """Give a result the photo's colours back.
 
     Args:
         image: (B, 3, h s, w s), encoded, 0..1.
         y: (B, 3, h, w) photo, encoded, 0..1.
         processed: probability 0..1 that these are a camera's pixels, which it processed.
+        dimmed: (B, 3, h, w) what is added to the photo's coarse means, see `dimming`; None for nothing.
 
     Returns:
-        (B, 3, h s, w s), encoded, 0..1. Its coarse means are the photo's, within 0.35/255 the less likely that is, but
+        (B, 3, h s, w s), encoded, 0..1. Its coarse means are these, within 0.35/255 the less likely that is, but
         for values that would leave 0..1 and for what lies around clipped ones.
     """
     scale = image.shape[-1] // y.shape[-1]
@@ -72,6 +97,8 @@ def keep_colour(image: Tensor, y: Tensor, processed: float) -> Tensor:
     weight = _coarse(compared).clamp_min(_ENOUGH)
     for _ in range(_TURNS):
         cast = _coarse(compared * (y - F.avg_pool2d(image, scale))) / weight
+        if dimmed is not None:
+            cast = cast + dimmed
         shift = cast - cast.clamp(-slack, slack)
         spread = F.interpolate(shift, scale_factor=float(scale), mode="bilinear", align_corners=False)
         image = spread.add_(image).clamp_(0, 1)

@@ -188,7 +188,8 @@ def _part(begun: Refining, part: Tile, tile: Tile, size: tuple[int, int]) -> Ref
         part_of(plane, box) for plane in (begun.y, begun.features, begun.depth, begun.opinion.estimate)
     )
     rows, columns = (middles(there, of, y.device) for there, of in zip(part.read(), size, strict=True))
-    return Refining(y, features, depth, replace(begun.opinion, estimate=estimate), places=(rows, columns))
+    opinion = replace(begun.opinion, estimate=estimate)
+    return Refining(y, features, depth, opinion, begun.grain, places=(rows, columns))
 
 
 def _asked(work: Work) -> list[Tile]:
@@ -231,7 +232,7 @@ def _fit(
     found = (torch.cat(parts, -1) for parts in zip(*samples, strict=True))
     disparity, radius, confidence, code, gain, trust, light, light_trust, places = found
     numbers = disparity[:, 0], radius[:, 0], confidence[:, 0], code, gain, trust[:, 0]
-    return fit_prior(*numbers, work.processed, places, (light, light_trust[:, 0]))
+    return fit_prior(*numbers, work.processed, work.grain, places, (light, light_trust[:, 0]))
 
 
 def fit_rounds(work: Work, recovery: Recovery, progress: Progress, most: int | None = None) -> list[PhotoPrior]:

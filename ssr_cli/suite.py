@@ -59,9 +59,12 @@ class SuiteConfig:
 
     @classmethod
     def optical(cls) -> SuiteConfig:
-        """Of the suite for photos that nobody processed: a larger restorer, whose scenes are right, and their light."""
+        """Of the suite for photos that nobody processed: a larger restorer, whose scenes are right; it knows
+        their light and their grain."""
         restorer = RestorerConfig(widths=(64,), encoder=(8,), doubt=0.0)
-        return cls(svkr=SvkrConfig(light=True), restorer=restorer, flow=FlowConfig(features=64))
+        return cls(
+            svkr=SvkrConfig(light=True), amf=AmfConfig(facts=True), restorer=restorer, flow=FlowConfig(features=64)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint's metadata."""

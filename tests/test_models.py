@@ -10,6 +10,7 @@ import torch
 
 from ssr_cli.diffusion.sampler import place_noise, sample
 from ssr_cli.errors import WeightsError
+from ssr_cli.growth import grown
 from ssr_cli.models.blocks import upscale_bicubic
 from ssr_cli.models.lens import fit_prior
 from ssr_cli.models.spectral import PLANES
@@ -23,6 +24,8 @@ from tests.conftest import TINY, tiny_suite
 DICTIONARY = default_dictionary()
 #: Nothing is known of where the pixels come from.
 UNTOLD = torch.tensor([0.5])
+#: Grain of photos that have none.
+QUIET = torch.zeros(1)
 
 
 def _guess(y: torch.Tensor) -> torch.Tensor:
@@ -34,7 +37,7 @@ def _guess(y: torch.Tensor) -> torch.Tensor:
 def _everything(suite: Suite, y: torch.Tensor):
     depth = suite.depth.estimate(y)
     states = suite.svkr(y, depth, torch.ones(len(y)), DICTIONARY)
-    prior = photo_prior(states[-1], torch.ones(len(y)))
+    prior = photo_prior(states[-1], torch.ones(len(y)), torch.zeros(len(y)))
     fused = suite.amf(y, states[-1], prior)
     mean, features = suite.restorer(y, fused, _guess(y))
     end = suite.flow(mean, torch.zeros(len(y)), mean, features, fused)
@@ -42,8 +45,8 @@ def _everything(suite: Suite, y: torch.Tensor):
 
 
 def _unsaid(count: int) -> tuple[torch.Tensor, ...]:
-    """Kernel codes, sharpening and processing of places that say nothing of them."""
-    return torch.zeros(1, 24, count), torch.zeros(1, 2, count), torch.ones(1, count), UNTOLD
+    """Kernel codes, sharpening, processing and grain of places that say nothing of them."""
+    return torch.zeros(1, 24, count), torch.zeros(1, 2, count), torch.ones(1, count), UNTOLD, QUIET
 
 
 def test_shapes_and_laws_of_every_output() -> None:
@@ -79,7 +82,7 @@ def test_each_modality_reaches_the_result() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
     states = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)
-    prior = photo_prior(states[-1], UNTOLD)
+    prior = photo_prior(states[-1], UNTOLD, QUIET)
     whole = suite.restorer(y, suite.amf(y, states[-1], prior), _guess(y))[0]
     for kept in ((0.0, 1.0), (1.0, 0.0)):
         less = suite.restorer(y, suite.amf(y, states[-1], prior, torch.tensor([kept])), _guess(y))[0]
@@ -90,7 +93,7 @@ def test_the_kernels_guess_reaches_the_result() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
     states = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)
-    fused = suite.amf(y, states[-1], photo_prior(states[-1], UNTOLD))
+    fused = suite.amf(y, states[-1], photo_prior(states[-1], UNTOLD, QUIET))
     with_it, without = (suite.restorer(y, fused, g)[0] for g in (_guess(y), luma_of(upscale_bicubic(y, 4))[:, None]))
     assert float((with_it - without).abs().max()) > 1e-5
 
@@ -103,7 +106,7 @@ def test_modalities_that_meet_at_every_second_pixel_agree_as_those_that_meet_at_
     inner = (..., slice(18, 30), slice(18, 30))
     state = near.svkr(flat, torch.full((1, 1, 48, 48), 0.5), UNTOLD, DICTIONARY)[-1]
     steady = replace(state, **{k: v[..., 20:21, 20:21].expand_as(v) for k, v in vars(state).items()})
-    prior = photo_prior(steady, UNTOLD)
+    prior = photo_prior(steady, UNTOLD, QUIET)
     with torch.no_grad():
         one, two = (suite.amf(flat, steady, prior) for suite in (near, apart))
         assert torch.allclose(one.pyramid[0][inner], two.pyramid[0][inner], atol=1e-5)
@@ -115,11 +118,36 @@ def test_modalities_that_meet_at_every_second_pixel_agree_as_those_that_meet_at_
     assert torch.allclose(two.gates.sum(1), torch.ones(1, 48, 48), atol=1e-5)
 
 
+@pytest.mark.parametrize("fact", ["grain", "light"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_is_known_of_the_whole_photo_reaches_those_who_ask(fact: str, asked: bool) -> None:
+    """The suite for what nobody processed hears of grain and light; the cameras' one must not change by them."""
+    suite = tiny_suite(config=replace(TINY, amf=replace(TINY.amf, facts=asked)))
+    y = torch.rand(1, 3, 16, 16)
+    state = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)[-1]
+    prior = photo_prior(state, UNTOLD, QUIET)
+    with torch.no_grad():
+        one, other = (suite.amf(y, state, replace(prior, **{fact: torch.tensor([x])})).pyramid[0] for x in (0.0, 0.04))
+    assert torch.equal(one, other) is not asked
+
+
+def test_older_fusions_answer_as_they_did_when_they_begin_to_ask() -> None:
+    plain = tiny_suite()
+    asking = tiny_suite(1, replace(TINY, amf=replace(TINY.amf, facts=True)))
+    asking.load_state_dict(grown(plain.state_dict(), asking.state_dict()))
+    y = torch.rand(1, 3, 16, 16)
+    state = plain.svkr(y, plain.depth.estimate(y), UNTOLD, DICTIONARY)[-1]
+    prior = photo_prior(state, UNTOLD, torch.full((1,), 0.01))
+    with torch.no_grad():
+        before, now = (suite.amf(y, state, prior).pyramid[0] for suite in (plain, asking))
+    assert torch.allclose(before, now, atol=1e-6)
+
+
 def test_only_the_levels_that_are_needed_are_made() -> None:
     suite = tiny_suite()
     y = torch.rand(1, 3, 16, 16)
     state = suite.svkr(y, suite.depth.estimate(y), UNTOLD, DICTIONARY)[-1]
-    every, one = (suite.amf(y, state, photo_prior(state, UNTOLD), None, n).pyramid for n in (None, 1))
+    every, one = (suite.amf(y, state, photo_prior(state, UNTOLD, QUIET), None, n).pyramid for n in (None, 1))
     assert (len(every), len(one)) == (3, 1)
     assert torch.equal(every[0], one[0])
 
@@ -129,7 +157,7 @@ def test_second_round_uses_the_photo_wide_answer() -> None:
     y = torch.rand(1, 3, 16, 16)
     depth = suite.depth.estimate(y)
     run = suite.svkr.begin(y, depth, UNTOLD)
-    prior = photo_prior(suite.svkr.refine(run, None, DICTIONARY), UNTOLD)
+    prior = photo_prior(suite.svkr.refine(run, None, DICTIONARY), UNTOLD, QUIET)
     assert len(run.states) == 1
     again = suite.svkr.refine(run, prior, DICTIONARY)
     whole = suite.svkr(y, depth, UNTOLD, DICTIONARY)
@@ -165,7 +193,7 @@ def test_trusted_places_decide_how_much_was_sharpened() -> None:
     gain = torch.tensor([[[0.8, 0.0, 0.0], [0.2, 0.6, 0.6]]])
     trust = torch.tensor([[2.0, 1.0, 1.0]])
     d = torch.rand(1, 3)
-    prior = fit_prior(d, d, torch.ones_like(d), torch.zeros(1, 24, 3), gain, trust, UNTOLD)
+    prior = fit_prior(d, d, torch.ones_like(d), torch.zeros(1, 24, 3), gain, trust, UNTOLD, QUIET)
     assert torch.allclose(prior.gain, torch.tensor([[0.4, 0.4]]))
 
 

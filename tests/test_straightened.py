@@ -24,7 +24,7 @@ def _prior(depth: Tensor, radius: Tensor, places: Tensor | None = PLACES) -> Pho
     d, r = depth.reshape(1, -1), radius.reshape(1, -1)
     n = d.shape[1]
     code, gain, trust = torch.zeros(1, 24, n), torch.zeros(1, 2, n), torch.ones(1, n)
-    return fit_prior(d, r, torch.full_like(d, 0.3), code, gain, trust, torch.zeros(1), places)
+    return fit_prior(d, r, torch.full_like(d, 0.3), code, gain, trust, torch.zeros(1), torch.zeros(1), places)
 
 
 @pytest.mark.parametrize(("alpha", "focus"), [(8.0, 0.0), (6.0, 1.2), (4.0, -0.2)])
@@ -59,7 +59,7 @@ def test_photos_of_a_batch_do_not_hear_each_other() -> None:
     two = [RAMP + WAVES, RAMP], [6 * RAMP, 6 * (RAMP - 1.2).abs()]
     d, r = (torch.stack(planes).flatten(1) for planes in two)
     n = d.shape[1]
-    unsaid = torch.zeros(2, 24, n), torch.zeros(2, 2, n), torch.ones(2, n), torch.zeros(2)
+    unsaid = torch.zeros(2, 24, n), torch.zeros(2, 2, n), torch.ones(2, n), torch.zeros(2), torch.zeros(2)
     both = fit_prior(d, r, torch.full_like(d, 0.3), *unsaid, PLACES.expand(2, -1, -1)).amiss
     alone = [_prior(*planes).amiss for planes in zip(*two, strict=True)]
     assert torch.allclose(both, torch.cat(alone), atol=1e-4)

@@ -14,6 +14,8 @@ from ssr_cli.models.svkr import RoundState
 
 #: Places that attend at a time: what that takes stays in a processor's cache.
 _PLACES = 4096
+#: Grain, 1/255, below which photos are as good as without any.
+_LEAST_GRAIN = 0.25
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class AmfConfig:
         depth_trust: factor 0..1 of depth's token in use. In training depth is the truth, spoiled; the lite net's
             answers are worse than that. Believed in full they gain half a per cent of LPIPS on real pairs (every
             seventh) and cost 0.2 dB on rendered defocus; so they are by more than half.
+        facts: whether AMF is told of the whole photo's grain and of the light it was blurred in, too.
     """
 
     width: int = 32
@@ -38,6 +41,7 @@ class AmfConfig:
     code: int = 24
     stride: int = 2
     depth_trust: float = 0.6
+    facts: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Amf(nn.Module):
         width = config.width
         self.photo = nn.Sequential(conv3(3, width), ResBlock(width))
         self.depth = nn.Sequential(conv3(4, width), ResBlock(width))
-        self.kernel = nn.Sequential(conv3(config.code + 6, width), ResBlock(width))
+        self.kernel = nn.Sequential(conv3(config.code + 6 + 2 * config.facts, width), ResBlock(width))
         self.qkv = nn.Conv2d(3 * width, 9 * width, 1, groups=3)
         self.merge = nn.Conv2d(3 * width, 3 * width, 1, groups=3)
         self.gate = conv3(3 * width, 3)
@@ -129,9 +133,8 @@ class Amf(nn.Module):
         depth = self.depth(self._at_places(torch.cat([disparity - 0.5, local_gradient(disparity), lens], 1)))
         local = [state.code, state.radius_px / 4, state.confidence_px.log(), state.noise.log() / 4]
         facts = self._at_places(torch.cat(local, 1))
-        camera = torch.cat([prior.gain, prior.processed[:, None] - 0.5], 1)
-        camera = camera[:, :, None, None].expand(-1, -1, *facts.shape[-2:])
-        kernel = self.kernel(torch.cat([facts, camera], 1))
+        photo = self._of_photo(prior)[:, :, None, None].expand(-1, -1, *facts.shape[-2:])
+        kernel = self.kernel(torch.cat([facts, photo], 1))
         if drop is not None:
             depth, kernel = depth * drop[:, :1, None, None], kernel * drop[:, 1:, None, None]
         near = self._at_places(seen)
@@ -148,6 +151,13 @@ class Amf(nn.Module):
             h = F.silu(level(h))
             pyramid.append(h)
         return Fused(pyramid, gates)
+
+    def _of_photo(self, prior: PhotoPrior) -> Tensor:
+        """What is told of whole photos, (B, 3 or 5)."""
+        numbers = [prior.gain, prior.processed[:, None] - 0.5]
+        if self.config.facts:
+            numbers += [(prior.grain[:, None] * 255 + _LEAST_GRAIN).log() / 2, prior.light[:, None] - 0.5]
+        return torch.cat(numbers, 1)
 
     def _at_places(self, planes: Tensor) -> Tensor:
         """Each place the mean of its LR pixels."""

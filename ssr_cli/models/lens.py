@@ -38,6 +38,7 @@ class PhotoPrior:
         widest_px: (B,) largest blur radius, HR px.
         processed: (B,) probability 0..1 that these are a camera's pixels, which it processed; told, not fitted.
         light: (B,) share of linear light that the blur happened in, see `physics.light`.
+        grain: (B,) standard deviation of the photos' own noise, encoded units; measured (`physics.noise`), not fitted.
         amiss: (B, N, N) for coarse cells of the photo, how much larger disparity would be if radii were right.
     """
 
@@ -51,6 +52,7 @@ class PhotoPrior:
     widest_px: Tensor
     processed: Tensor
     light: Tensor
+    grain: Tensor
     amiss: Tensor
 
     def amiss_at(self, rows: Tensor, columns: Tensor) -> Tensor:
@@ -116,6 +118,7 @@ def fit_prior(
     gain: Tensor,
     gain_trust: Tensor,
     processed: Tensor,
+    grain: Tensor,
     places: Tensor | None = None,
     light: tuple[Tensor, Tensor] | None = None,
 ) -> PhotoPrior:
@@ -132,6 +135,7 @@ def fit_prior(
         gain: (B, 2, N) log gains of the camera's sharpening.
         gain_trust: (B, N) how much each place counts for them, > 0.
         processed: (B,) see `PhotoPrior`.
+        grain: (B,) see `PhotoPrior`.
         places: (B, 2, N) row and column of every sample, 0..1 of the photo; None where nothing is asked of `amiss`.
         light: (B, 1, N) shares of linear light and (B, N) how much each place counts for them, > 0; None for linear.
 
@@ -167,5 +171,6 @@ def fit_prior(
             widest_px=r.amax(1),
             processed=processed.to(d),
             light=torch.ones_like(a[:, 0]) if light is None else consensus(*light)[:, 0].float().clamp(0, 1),
+            grain=grain.to(d),
             amiss=amiss,
         )

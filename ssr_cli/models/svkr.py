@@ -191,6 +191,7 @@ class Refining:
         features: (B, C, h, w) of the photos.
         depth: (B, 1, h, w) disparity before the first round.
         opinion: our own estimate beside it, and how far they agree.
+        grain: (B,) standard deviation of the noise of the whole photos, encoded units.
         states: one per round that was run; grows.
         places: rows (h,) and columns (w,) of all this, 0..1 of the whole photo; None where this is the whole photo.
     """
@@ -199,6 +200,7 @@ class Refining:
     features: Tensor
     depth: Tensor
     opinion: Opinion
+    grain: Tensor
     states: list[RoundState] = field(default_factory=list)
     places: tuple[Tensor, Tensor] | None = None
 
@@ -235,14 +237,15 @@ class Svkr(nn.Module):
         """
         told = (processed.to(depth) - 0.5).view(-1, 1, 1, 1).expand_as(depth)
         with torch.no_grad(), torch.autocast(y.device.type, enabled=False):
-            spectral = spectral_cues(y, estimate_noises(y.float()) if noise is None else noise)
+            grain = estimate_noises(y.float()) if noise is None else noise
+            spectral = spectral_cues(y, grain)
             # What makes spectra likely there is optics and noise: of what a camera does to pixels it knows nothing.
             spectral = spectral * (1 - processed.to(spectral))[:, None, None, None]
             cues = blur_cues(y)  # small differences of large values
         features = self.encoder([torch.cat([y - 0.5, depth - 0.5, cues, told, spectral], 1)])
         if opinion is None:
             opinion = second_opinion(y.float(), depth, depth)
-        return Refining(y, features, depth, opinion)
+        return Refining(y, features, depth, opinion, grain)
 
     def refine(self, run: Refining, prior: PhotoPrior | None, dictionary: KernelDictionary) -> RoundState:
         """Run the next round and keep its state in `run`.
@@ -293,7 +296,7 @@ class Svkr(nn.Module):
         """
         run = self.begin(y, depth, processed, opinion=opinion)
         for t in range(self.config.rounds):
-            self.refine(run, photo_prior(run.states[-1], processed) if t else None, dictionary)
+            self.refine(run, photo_prior(run.states[-1], processed, run.grain) if t else None, dictionary)
         return run.states
 
 
@@ -304,12 +307,13 @@ def _straightened(run: Refining, depth: Tensor, prior: PhotoPrior) -> Tensor:
     return (depth + share * prior.amiss_at(rows, columns)).clamp(0, 1)
 
 
-def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPrior:
+def photo_prior(state: RoundState, processed: Tensor, grain: Tensor, step: int = 2) -> PhotoPrior:
     """Fit the photo-wide statements to a round's state, from every `step`-th LR pixel.
 
     Args:
         state: of the photos.
         processed: (B,) probability 0..1 that these are a camera's pixels, which it processed.
+        grain: (B,) standard deviation of the photos' own noise, encoded units.
         step: LR pixels.
     """
 
@@ -326,6 +330,7 @@ def photo_prior(state: RoundState, processed: Tensor, step: int = 2) -> PhotoPri
         samples(state.gain),
         samples(state.gain_trust)[:, 0],
         processed,
+        grain,
         places.expand(len(processed), -1, -1),
         (samples(state.light), samples(state.light_trust)[:, 0]),
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ssr_cli.errors import UsageError
-from ssr_cli.suite import OPTICAL, split_state
+from ssr_cli.suite import OPTICAL, SuiteConfig, split_state
 from ssr_cli.training.loop import Report
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pack import EIGHT_BITS, listed
 from ssr_cli.weights import load_checkpoint, save_checkpoint
+
+
+def _as_read_today(config: dict[str, Any]) -> dict[str, Any]:
+    """A suite's numbers with those that had no name yet when it was trained."""
+    return SuiteConfig.from_dict(config).to_dict()
 
 
 def join(options: TrainOptions, report: Report) -> dict[str, float]:
@@ -28,7 +35,8 @@ def join(options: TrainOptions, report: Report) -> dict[str, float]:
     if options.pack_to is None or options.init is None:
         raise UsageError("The join stage needs two checkpoints and a target.", "Name --init, --suite and --pack-to.")
     first, second = load_checkpoint(options.init), load_checkpoint(options.suite)
-    config = {**{k: v for k, v in first.config.items() if k != OPTICAL}, OPTICAL: second.config}
+    plain = {name: numbers for name, numbers in first.config.items() if name != OPTICAL}
+    config = _as_read_today(plain) | {OPTICAL: _as_read_today(second.config)}
     state, _ = split_state(first.state)
     own, _ = split_state(second.state)
     state |= {f"{OPTICAL}.{name}": tensor for name, tensor in own.items() if not name.startswith("depth.")}

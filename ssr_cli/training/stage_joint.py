@@ -40,7 +40,7 @@ class JointStage(FlowStage):
         crops, conditions = self.bank.batch(step)
         fused = self.suite.amf(crops.lr, conditions.state, conditions.prior, conditions.drop)
         mean, features = self.suite.restorer(crops.lr, fused, conditions.guess)
-        loss, figures = mean_loss(mean, crops.hr, fused, conditions)
+        loss, figures = mean_loss(mean, crops, fused, conditions)
         start = self.suite.restorer.hedged(crops.lr, mean.detach(), conditions.prior.processed)
         perceived, seen = self.distance(crops.hr, (start, features, fused), step)
         return _MEAN * loss + perceived, {f"mean_{k}": v for k, v in figures.items()} | seen

@@ -29,8 +29,8 @@ _UNITS = 0.5
 _GOOD = 0.05
 #: How often another has one fault alone: in a mixture the faults that are easily mended hide the others.
 _SINGLE = 0.6
-#: Photo, features, depth as given, our own beside it, true depth and processing of a batch.
-Batch = tuple[Tensor, Tensor, Tensor, Opinion, Tensor, Tensor]
+#: Photo, features, depth as given, our own beside it, true depth, processing and grain of a batch.
+Batch = tuple[Tensor, Tensor, Tensor, Opinion, Tensor, Tensor, Tensor]
 
 
 def refined_errors(depth: Tensor, truth: Tensor) -> dict[str, Tensor]:
@@ -73,17 +73,18 @@ class RefinerStage:
         given, truth = given_depth(crops, (*seed, 7), _ESTIMATED, _SINGLE)
         opinion = second_opinion(crops.lr, given, crops.estimated)
         with torch.no_grad():
-            features = self.svkr.begin(crops.lr, given, crops.processed, opinion=opinion).features
-        return crops.lr, features, given, opinion, truth, crops.processed
+            begun = self.svkr.begin(crops.lr, given, crops.processed, opinion=opinion)
+        return crops.lr, begun.features, given, opinion, truth, crops.processed, begun.grain
 
     def _run(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        y, features, given, opinion, truth, processed = batch
-        run = Refining(y, features, given, opinion)
+        y, features, given, opinion, truth, processed, grain = batch
+        run = Refining(y, features, given, opinion, grain)
         before = refined_errors(given, truth)
         figures = {f"{name}0": error.mean() for name, error in before.items()}
         total = torch.zeros((), device=y.device)
         for t in range(self.svkr.config.depth_rounds):
-            state = self.svkr.refine(run, photo_prior(run.states[-1], processed) if t else None, self.dictionary)
+            prior = photo_prior(run.states[-1], processed, grain) if t else None
+            state = self.svkr.refine(run, prior, self.dictionary)
             errors = refined_errors(state.disparity, truth)
             # As shares of what was wrong: a depth that is nearly right has as much to gain as one that is wholly wrong.
             for name, error in errors.items():

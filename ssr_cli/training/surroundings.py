@@ -19,6 +19,7 @@ from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.opinion import second_opinion
 from ssr_cli.models.svkr import RoundState, photo_prior
 from ssr_cli.physics.kernels import default_dictionary
+from ssr_cli.physics.noise import estimate_noises
 from ssr_cli.physics.sharpening import desharpen
 from ssr_cli.suite import Suite, told_light
 from ssr_cli.training.given_depth import BEHIND_SVKR, given_depth
@@ -59,7 +60,7 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
         given, _ = given_depth(crops, seed, BEHIND_SVKR)
         opinion = second_opinion(crops.lr, given, crops.estimated)
         state = suite.svkr(crops.lr, given, crops.processed, dictionary, opinion)[-1]
-        prior = photo_prior(state, crops.processed)
+        prior = photo_prior(state, crops.processed, estimate_noises(crops.lr))
         with torch.autocast(crops.lr.device.type, enabled=False):
             operator = field_operator(state.weights, dictionary)
             level = guess_level(state.noise, prior.processed, suite.config.consistency)

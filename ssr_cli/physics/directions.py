@@ -15,7 +15,7 @@ _TINY = 0.5
 #: Root mean square elongation from which a field has a direction at all, and the share of it that another field must
 #: have along the same directions not to contradict it. Networks see about half of an elongation, and of round kernels
 #: 0.02 to 0.13.
-_DIRECTED, _SHARED = 0.11, 0.05
+_DIRECTED, _SHARED = 0.09, 0.05
 #: Directions that kernels are stretched along, evenly over half a turn.
 COUNT = 8
 

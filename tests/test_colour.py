@@ -56,6 +56,8 @@ def test_light_drawn_back_into_a_clipped_lamp_leaves_no_veil() -> None:
     image[..., 80:104, 80:104] = 1.0  # no glow any more
     for processed in (1.0, 0.0, 0.4):
         assert float((keep_colour(image, photo, processed) - image).abs().max()) < 0.5 / 255
+        dimmed = dimming(image, photo, torch.ones(1))
+        assert float((keep_colour(image, photo, processed, dimmed) - image).abs().max()) < 0.5 / 255
 
 
 def test_where_no_camera_processed_the_pixels_means_may_be_off_by_less_than_half_a_step() -> None:

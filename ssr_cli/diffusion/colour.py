@@ -52,13 +52,14 @@ def _coarse(plane: Tensor) -> Tensor:
     return _averaging(height, plane) @ plane @ _averaging(width, plane).mT
 
 
-def _comparable(y: Tensor) -> Tensor:
-    """1 where a channel has no clipped area nearby, else 0, (B, C, h, w)."""
+def _comparable(y: Tensor) -> tuple[Tensor, Tensor]:
+    """1 where a channel has no clipped area nearby, else 0, (B, C, h, w); and what of a surrounding is comparable."""
     clipped = ((y < _BLACK) | (y > _WHITE)).to(y)
     area = (F.avg_pool2d(clipped, 3, 1, 1) > _LAMP).to(y)
-    if not bool(area.any()):
-        return torch.ones_like(y)
-    return 1 - largest_around(area, _GLOW + 1)  # the middle of an area lies within its rim
+    compared = torch.ones_like(y)
+    if bool(area.any()):
+        compared -= largest_around(area, _GLOW + 1)  # the middle of an area lies within its rim
+    return compared, _coarse(compared).clamp_min(_ENOUGH)
 
 
 def dimming(mean: Tensor, y: Tensor, light: Tensor) -> Tensor:
@@ -75,8 +76,13 @@ def dimming(mean: Tensor, y: Tensor, light: Tensor) -> Tensor:
     Returns:
         (B, 3, h, w), encoded units, not above 0.
     """
-    shift = _coarse(F.avg_pool2d(mean, mean.shape[-1] // y.shape[-1]) - y)
+    shift = -_cast(mean, y, *_comparable(y))
     return torch.maximum(shift.clamp_max(0), -_DARKEST * light.view(-1, 1, 1, 1))
+
+
+def _cast(image: Tensor, y: Tensor, compared: Tensor, weight: Tensor) -> Tensor:
+    """What coarse means (B, 3, h, w) of a result lack of the photo's, by the places that are compared."""
+    return _coarse(compared * (y - F.avg_pool2d(image, image.shape[-1] // y.shape[-1]))) / weight
 
 
 def keep_colour(image: Tensor, y: Tensor, processed: float, dimmed: Tensor | None = None) -> Tensor:
@@ -93,10 +99,9 @@ def keep_colour(image: Tensor, y: Tensor, processed: float, dimmed: Tensor | Non
         for values that would leave 0..1 and for what lies around clipped ones.
     """
     scale = image.shape[-1] // y.shape[-1]
-    compared, slack = _comparable(y), _SLACK * (1 - processed)
-    weight = _coarse(compared).clamp_min(_ENOUGH)
+    (compared, weight), slack = _comparable(y), _SLACK * (1 - processed)
     for _ in range(_TURNS):
-        cast = _coarse(compared * (y - F.avg_pool2d(image, scale))) / weight
+        cast = _cast(image, y, compared, weight)
         if dimmed is not None:
             cast = cast + dimmed
         shift = cast - cast.clamp(-slack, slack)

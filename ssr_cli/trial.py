@@ -253,7 +253,12 @@ def patch_weights(weights: Tensor, places: Tensor, stride: int = 1) -> Tensor:
 
 def field_at(field: KernelField, photo: Photo, places: Tensor) -> Tensor:
     """Kernels (P, L) of a photo's field at patches; of the whole photo, it has seen the pixels that claims have not."""
-    return patch_weights(field.weights, places, math.ceil(photo.height / field.weights.shape[-2]))
+    return patch_weights(field.weights, places, _stride(field, photo))
+
+
+def _stride(field: KernelField, photo: Photo) -> int:
+    """Photo's pixels from one kernel that is kept to the next."""
+    return math.ceil(photo.height / field.weights.shape[-2])
 
 
 def try_photo(
@@ -309,6 +314,6 @@ def _claim(
     """Kernels (P, L) at hidden patches, from an estimate that did not see them."""
     blind = Photo(without(photo.rgb, hidden), photo.metadata)
     field = analyse(blind, models, options, None, depth).field
-    stride = math.ceil(photo.height / field.weights.shape[-2])
+    stride = _stride(field, photo)
     untold = grown(hidden, _AROUND)[::stride, ::stride]
     return patch_weights(without(field.weights, untold), places, stride)

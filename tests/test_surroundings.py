@@ -11,11 +11,12 @@ import torch
 from ssr_cli.models.lens import PhotoPrior
 from ssr_cli.models.opinion import Opinion
 from ssr_cli.models.svkr import Refining, RoundState, Svkr
+from ssr_cli.physics.noise import estimate_noises
 from ssr_cli.training import surroundings
 from ssr_cli.training.options import TrainOptions
 from ssr_cli.training.pool import Crops, ScenePool
 from ssr_cli.training.stage_svkr import SvkrStage
-from ssr_cli.training.surroundings import Conditions, draw
+from ssr_cli.training.surroundings import Conditions, draw, run_svkr
 from tests.conftest import NoisePool, tiny_suite
 
 
@@ -108,3 +109,12 @@ def test_svkr_in_training_is_told_which_depth_is_our_own(stage: str, monkeypatch
     assert not bool(ours.all())
     assert float(opinion.agreement[ours, 0].min()) == pytest.approx(1, abs=1e-4)
     assert float(opinion.agreement[~ours, 0].max()) < 0.99
+
+
+def test_grain_is_measured_before_anything_is_rounded() -> None:
+    """Sixteen bits have steps of a photo's grain; training asks for them, and use does not."""
+    suite = tiny_suite()
+    crops = NoisePool().crops(2, 16, (1, 2))
+    with torch.autocast("cpu", torch.bfloat16):
+        told = run_svkr(suite, crops, (3,), dropping=False)
+    assert torch.allclose(told.prior.grain, estimate_noises(crops.lr), rtol=1e-5)

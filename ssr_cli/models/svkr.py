@@ -281,6 +281,7 @@ class Svkr(nn.Module):
         processed: Tensor,
         dictionary: KernelDictionary,
         opinion: Opinion | None = None,
+        noise: Tensor | None = None,
     ) -> list[RoundState]:
         """All rounds on whole photos, the photo-wide statements fitted between them.
 
@@ -290,11 +291,12 @@ class Svkr(nn.Module):
             processed: see `begin`.
             dictionary: the atoms.
             opinion: see `begin`.
+            noise: see `begin`.
 
         Returns:
             One state per round.
         """
-        run = self.begin(y, depth, processed, opinion=opinion)
+        run = self.begin(y, depth, processed, noise, opinion=opinion)
         for t in range(self.config.rounds):
             self.refine(run, photo_prior(run.states[-1], processed, run.grain) if t else None, dictionary)
         return run.states

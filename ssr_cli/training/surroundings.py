@@ -59,8 +59,10 @@ def run_svkr(suite: Suite, crops: Crops, seed: tuple[int, ...], dropping: bool) 
     with torch.no_grad():
         given, _ = given_depth(crops, seed, BEHIND_SVKR)
         opinion = second_opinion(crops.lr, given, crops.estimated)
-        state = suite.svkr(crops.lr, given, crops.processed, dictionary, opinion)[-1]
-        prior = photo_prior(state, crops.processed, estimate_noises(crops.lr))
+        with torch.autocast(crops.lr.device.type, enabled=False):
+            grain = estimate_noises(crops.lr)  # sixteen bits round as much as a photo's grain
+        state = suite.svkr(crops.lr, given, crops.processed, dictionary, opinion, grain)[-1]
+        prior = photo_prior(state, crops.processed, grain)
         with torch.autocast(crops.lr.device.type, enabled=False):
             operator = field_operator(state.weights, dictionary)
             level = guess_level(state.noise, prior.processed, suite.config.consistency)
